@@ -1,0 +1,78 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+export PYTHON
+
+DEV := .venv/.ready
+SAM := .local/venvs/sam/.ready
+MINISTACK := .local/venvs/ministack/.ready
+RUN := .venv/bin/python
+# `sam build` looks for python3.13 on PATH; the environment it lives in has one.
+SAM_CLI := PATH="$(CURDIR)/.local/venvs/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
+
+.PHONY: help demo up down test check format build deploy lock clean tools
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: tools ## Everything from nothing: start, deploy, generate images with each provider
+	@$(RUN) -m local demo
+
+up: tools ## Start the local AWS and the provider simulators; build and deploy; again after a change
+	@$(RUN) -m local up
+
+down: $(DEV) ## Stop what `make up` or `make demo` started
+	@$(RUN) -m local down
+
+test: tools ## The whole suite: unit, contract, flow, and end to end on a stack of its own
+	$(RUN) -m pytest
+
+check: tools ## Format, lint, types, template
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/cfn-lint template.yaml
+	$(SAM_CLI) validate --lint --region us-east-1
+
+format: $(DEV) ## Rewrite the code in its one format
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+build: $(SAM) ## Build the template for AWS, into .aws-sam
+	$(SAM_CLI) build
+
+deploy: build ## Deploy to AWS, asking for what it needs
+	$(SAM_CLI) deploy --guided
+
+lock: ## Lock the dependencies anew (needs uv)
+	$(call lock,pyproject.toml -o layers/dependencies/requirements.txt)
+	$(call lock,pyproject.toml --group dev -c layers/dependencies/requirements.txt -o requirements/dev.txt)
+	$(call lock,--group sam -o requirements/sam.txt)
+	$(call lock,--group ministack -o requirements/ministack.txt)
+
+clean: ## Stop the stack and delete all that was made here, the environments included
+	@if [ -x $(RUN) ]; then $(RUN) -m local down; fi
+	rm -rf .aws-sam .local .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The three environments do not depend on each other: make them side by side.
+tools:
+	@$(MAKE) --no-print-directory -j3 $(DEV) $(SAM) $(MINISTACK)
+
+$(DEV): requirements/dev.txt
+	$(call environment,.venv)
+
+.local/venvs/%/.ready: requirements/%.txt
+	$(call environment,.local/venvs/$*)
+
+define environment
+@echo "Installing $< into $1"
+@python=$$(local/find-python) && $$python -m venv --clear $1 \
+	&& $1/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< \
+	&& touch $1/.ready
+endef
+
+define lock
+uv pip compile --quiet --upgrade --python-version 3.13 --universal --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate $1
+endef

@@ -1,0 +1,40 @@
+"""API Gateway's authorizer: the API key in the header -> whose it is."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.data_classes import event_source
+from aws_lambda_powertools.utilities.data_classes.api_gateway_authorizer_event import (
+    APIGatewayAuthorizerResponse,
+    APIGatewayAuthorizerTokenEvent,
+)
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pixhook.flows.authorize import authorize
+from pixhook.runtime import accounts, logger
+
+find_holder = accounts().holder
+
+
+@logger.inject_lambda_context(clear_state=True)
+@event_source(data_class=APIGatewayAuthorizerTokenEvent)
+def handler(event: APIGatewayAuthorizerTokenEvent, context: LambdaContext) -> dict[str, Any]:
+    """An allowing policy with the account, for all routes: API Gateway caches it by key.
+
+    Raises:
+        Exception: "Unauthorized", the one text that API Gateway turns into a 401.
+    """
+    holder = authorize(event.authorization_token or "", find_holder)
+    logger.info("authorized" if holder else "unauthorized", extra={"key_id": holder and holder.key_id})
+    if holder is None:
+        raise Exception("Unauthorized")  # noqa: TRY002
+    arn = event.parsed_arn
+    policy = APIGatewayAuthorizerResponse(
+        principal_id=holder.account_id,
+        region=arn.region,
+        aws_account_id=arn.aws_account_id,
+        api_id=arn.api_id,
+        stage=arn.stage,
+        context={"account_id": holder.account_id, "key_id": holder.key_id},
+        partition=arn.partition,
+    )
+    policy.allow_all_routes()
+    return policy.asdict()

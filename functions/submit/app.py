@@ -1,0 +1,57 @@
+"""POST /images -> task written -> provider asked."""
+
+import json
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pixhook import runtime
+from pixhook.documents import task_document
+from pixhook.flows.submit import read_request, submit
+from pixhook.http import HttpSender
+from ulid import ULID
+
+app = runtime.api()
+logger = runtime.logger
+secrets, tasks, outcomes, guard, send = (
+    runtime.secrets(),
+    runtime.tasks(),
+    runtime.outcomes(),
+    runtime.address_guard(),
+    HttpSender(),
+)
+
+
+@app.post("/images")
+def submit_image() -> Response[str]:
+    """The task, accepted."""
+    event = app.current_event
+    context = event.request_context
+    task_id = f"tsk_{ULID.from_datetime(runtime.now())}"
+    logger.append_keys(task_id=task_id)
+    body = (event.body or "").encode("utf-8", "surrogatepass")
+    task = submit(
+        read_request(event.headers.get("content-type", ""), body, guard),
+        account_id=context.authorizer["account_id"],
+        base_url=runtime.public_base_url(context),
+        task_id=task_id,
+        credentials=secrets.credentials(),
+        callback_keys=secrets.callback_keys(),
+        tasks=tasks,
+        outcomes=outcomes,
+        send=send,
+        clock=runtime.now,
+    )
+    logger.info("submitted", extra={"provider": task.provider, "to": task.status, "ref": task.ref})
+    return Response(
+        status_code=202,
+        content_type="application/json",
+        body=json.dumps(task_document(task)),
+        headers={"location": f"/images/{task.id}"},
+    )
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answers API Gateway."""
+    return app.resolve(event, context)

@@ -1,0 +1,1 @@
+"""One API in front of many image-generation providers: submit once, verify, normalise, copy, publish."""

@@ -1,0 +1,98 @@
+"""Which addresses an image may be fetched from: those of the public internet.
+
+A provider, or whoever speaks in its name, gives us URLs. Without this guard they could name the metadata
+service of the machine, another service in the network, or ourselves.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from pixhook.errors import ImageRejected
+
+type Address = IPv4Address | IPv6Address
+
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; the address that is meant is in the last 32 bits
+_LONGEST_URL = 8_192
+
+
+def is_public(address: Address) -> bool:
+    """Whether `address`, and any IPv4 address that it embeds, belongs to the public internet."""
+    if isinstance(address, IPv6Address):
+        embedded = _embedded(address)
+        if embedded is not None:
+            return is_public(embedded)
+        if address.is_site_local:
+            return False
+    # Multicast counts as global, but nobody serves an image from it.
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where to fetch a URL from: one address, pinned, so that a second look-up cannot give another."""
+
+    url: SplitResult
+    address: Address
+
+
+class AddressGuard:
+    """Says from which address a URL may be fetched.
+
+    `admitted` hosts, literal as they stand in a URL, may be reached by plain http and wherever they are: it is
+    how the provider simulators of the local stack are let in. On AWS it is empty.
+    """
+
+    def __init__(self, admitted: Collection[str] = ()) -> None:
+        self._admitted = frozenset(admitted)
+
+    def parse(self, url: str) -> SplitResult:
+        """`url` in its parts.
+
+        Raises:
+            ImageRejected: it is not one that may ever be fetched.
+        """
+        if len(url) > _LONGEST_URL:
+            raise ImageRejected("The image's URL is too long.")
+        if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+            raise ImageRejected("The image's URL holds characters that no URL has.")
+        try:
+            parts = urlsplit(url)
+            _ = parts.port  # refuses what is not a number up to 65535
+        except ValueError as error:
+            raise ImageRejected(f"The image's URL cannot be read: {error}.") from error
+        if not parts.hostname:
+            raise ImageRejected("The image's URL names no host.")
+        if parts.username is not None or parts.password is not None:
+            raise ImageRejected("The image's URL carries credentials.")
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in self._admitted):
+            raise ImageRejected(f"The image's URL is not https but {parts.scheme or 'relative'}.")
+        return parts
+
+    def choose(self, url: SplitResult, resolved: Sequence[str]) -> Destination:
+        """The address to fetch `url` from, among those that its host resolves to.
+
+        One forbidden address forbids them all: a name that answers with both is an attack.
+
+        Raises:
+            ImageRejected: an address is not public.
+        """
+        addresses = [ip_address(text.partition("%")[0]) for text in resolved]
+        if url.hostname not in self._admitted:
+            for address in addresses:
+                if not is_public(address):
+                    raise ImageRejected(f"The image's host {url.hostname} is at {address}, which is not public.")
+        return Destination(url=url, address=addresses[0])

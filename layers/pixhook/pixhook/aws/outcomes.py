@@ -1,0 +1,67 @@
+"""FinishQueue: outcomes on their way to `finish`, one message each.
+
+A message's group is its task, so that what is said of one task is read in order and one task's trouble holds up
+no other; its deduplication id is a digest of what it says, so that a callback that comes twice is one message.
+An outcome too big for a message waits in S3 and the message says where (claim check).
+"""
+
+import json
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from pixhook.aws.clients import translated
+from pixhook.model import OutcomeMessage
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+MAX_INLINE_BYTES = 200 * 1024
+"""Below SQS's own limit of 256 KiB, which counts attributes too."""
+
+
+_message = TypeAdapter(OutcomeMessage)
+
+
+class Outcomes:
+    """Sends and reads outcomes."""
+
+    def __init__(self, sqs: "SQSClient", s3: "S3Client", queue_url: str, bucket: str) -> None:
+        self._sqs = sqs
+        self._s3 = s3
+        self._queue_url = queue_url
+        self._bucket = bucket
+
+    def send(self, message: OutcomeMessage) -> None:
+        """Makes the outcome durable. Raises `StoreUnavailable`: it may be durable or not."""
+        body = _message.dump_json(message, exclude_defaults=True)
+        digest = sha256(body).hexdigest()
+        with translated("send the outcome"):
+            if len(body) > MAX_INLINE_BYTES:
+                key = f"outcomes/{message.task_id}/{digest}.json"
+                self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json")
+                body = json.dumps({"claim": key}).encode()
+            self._sqs.send_message(
+                QueueUrl=self._queue_url,
+                MessageBody=body.decode(),
+                MessageGroupId=message.task_id,
+                MessageDeduplicationId=digest,
+            )
+
+    def read(self, body: str) -> OutcomeMessage:
+        """The outcome in a message's body, or where that points to. Raises `StoreUnavailable`."""
+        claim = json.loads(body).get("claim")
+        if claim is None:
+            return _message.validate_json(body)
+        with translated("read the outcome"):
+            stored = self._s3.get_object(Bucket=self._bucket, Key=claim)["Body"].read()
+        return _message.validate_json(stored)
+
+    def delay(self, receipt_handle: str, seconds: int) -> None:
+        """Has a message that could not be finished come back after `seconds`. Raises `StoreUnavailable`."""
+        with translated("delay the outcome"):
+            self._sqs.change_message_visibility(
+                QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+            )

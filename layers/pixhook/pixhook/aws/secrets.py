@@ -1,0 +1,76 @@
+"""The two secrets: the providers' keys, and the keys that sign callback URLs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.utilities.parameters import SecretsProvider
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+
+from pixhook.errors import ProvidersMisconfigured, StoreUnavailable
+from pixhook.model import Credential
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from pixhook.model import Json
+
+MAX_AGE_SECONDS = 30
+"""How long a value is used before it is read again; the promise is 60 seconds."""
+
+
+class Secrets:
+    """Reads the secrets, and again when they are older than `MAX_AGE_SECONDS`."""
+
+    def __init__(self, secretsmanager: "SecretsManagerClient", providers: str, callback_keys: str) -> None:
+        self._provider = SecretsProvider(boto3_client=secretsmanager)
+        self._providers = providers
+        self._callback_keys = callback_keys
+
+    def credentials(self) -> Mapping[str, Credential]:
+        """What the operator stored, by provider name; a provider without a key is left out.
+
+        Raises:
+            ProvidersMisconfigured: the secret is not a JSON object of the documented form.
+            StoreUnavailable: the secret cannot be read now.
+        """
+        stored = self._object(self._providers)
+        return {
+            name: Credential(api_key=entry["api_key"], base_url=entry.get("base_url") or None)
+            for name, entry in stored.items()
+            if _check(name, entry)
+        }
+
+    def callback_keys(self) -> Sequence[str]:
+        """The keys that sign callback URLs: the first signs, all of them verify. Raises as `credentials`."""
+        stored = self._object(self._callback_keys)
+        keys = [key for name in ("primary", "secondary") if (key := stored.get(name))]
+        if not stored.get("primary") or not all(isinstance(key, str) for key in keys):
+            raise ProvidersMisconfigured("The callback keys secret has no text under 'primary'.")
+        return keys
+
+    def _object(self, name: str) -> "dict[str, Json]":
+        try:
+            text = self._provider.get(name, max_age=MAX_AGE_SECONDS)
+        except GetParameterError as error:
+            raise StoreUnavailable("read a secret") from error
+        try:
+            value = json.loads(str(text))
+        except ValueError as error:
+            raise ProvidersMisconfigured(f"The secret {name} is not JSON.") from error
+        if not isinstance(value, dict):
+            raise ProvidersMisconfigured(f"The secret {name} is not a JSON object.")
+        return value
+
+
+def _check(name: str, entry: "Json") -> bool:
+    """Whether the provider is set up; an entry that is something else than documented is a mistake to report."""
+    if not isinstance(entry, dict):
+        raise ProvidersMisconfigured(f"The providers secret has no object under {name!r}.")
+    for field in ("api_key", "base_url"):
+        if not isinstance(entry.get(field) or "", str):
+            raise ProvidersMisconfigured(f"The providers secret has no text under {name}.{field}.")
+    base_url = entry.get("base_url") or "https://"
+    if not base_url.startswith(("https://", "http://")):
+        raise ProvidersMisconfigured(f"The providers secret has no http(s) URL under {name}.base_url.")
+    return bool(entry.get("api_key"))

@@ -1,0 +1,37 @@
+"""The URL that a provider calls back on, and the MAC in it that says it was we who made it.
+
+No provider signs its callbacks, so the secret travels in the URL: an HMAC-SHA256 over provider and task id.
+Two keys are live. The first signs; every live key verifies; so a key is replaced without dropping a callback
+that is under way (`docs/decisions/0004-callback-authentication.md`).
+"""
+
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+
+from pixhook.errors import CallbackRejected
+
+_PURPOSE = "pixhook/callback/v1"
+"""Keeps these MACs apart from whatever else the keys may one day sign."""
+
+
+def callback_url(base_url: str, provider: str, task_id: str, keys: Sequence[str]) -> str:
+    """Where `provider` shall call back for the task; `keys` as `verify` takes them."""
+    return f"{base_url.rstrip('/')}/callbacks/{provider}/{task_id}/{_mac(keys[0], provider, task_id)}"
+
+
+def verify(provider: str, task_id: str, mac: str, keys: Sequence[str]) -> None:
+    """Nothing, where one of `keys` made `mac` for this provider and task.
+
+    Raises:
+        CallbackRejected: for any other string whatever.
+    """
+    given = mac.encode("utf-8", "surrogatepass")  # bytes: compare_digest refuses text that is not ASCII
+    if not any(hmac.compare_digest(given, _mac(key, provider, task_id).encode()) for key in keys):
+        raise CallbackRejected("The callback URL does not carry a valid MAC.")
+
+
+def _mac(key: str, provider: str, task_id: str) -> str:
+    message = "\n".join((_PURPOSE, provider, task_id))
+    digest = hmac.digest(key.encode(), message.encode("utf-8", "surrogatepass"), "sha256")
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()

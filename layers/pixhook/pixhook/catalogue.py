@@ -1,0 +1,253 @@
+"""Which models there are, what each takes, and which provider makes it under which name.
+
+A model is a list of offers, the preferred first. An offer is what one provider takes for it, in data; this is
+the only place where a request's options are checked, and no adapter repeats any of it. Public values stand on
+the left of each mapping, the provider's own on the right.
+
+Sources are the providers' pages named in `docs/providers/<name>.md`.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from pixhook.errors import InvalidRequest
+from pixhook.model import ImageRequest
+
+
+def _same(*values: str) -> Mapping[str, str]:
+    """Public values that the provider spells alike."""
+    return {value: value for value in values}
+
+
+_NOTHING: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What one provider takes for one model. An empty mapping: the option cannot be expressed."""
+
+    provider: str
+    native_model: str
+    prompt: range
+    """Admitted lengths, in characters."""
+    references: range
+    """Admitted numbers of reference images; 0 among them: text-to-image is made."""
+    aspect_ratios: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    resolutions: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    output_formats: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    web_search: bool = False
+    defaults: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """For options that the provider requires and the client may leave out."""
+
+    def faults(self, request: ImageRequest) -> Iterator[InvalidRequest]:
+        """What this offer cannot express of `request`, in the order of the fields."""
+        by = f"{request.model} by {self.provider}"
+        if len(request.prompt) not in self.prompt or (request.prompt and not request.prompt.strip()):
+            yield InvalidRequest(_prompt_fault(request.prompt, self.prompt, by), field="prompt")
+        if len(request.images) not in self.references:
+            limits = _limits(self.references)
+            yield InvalidRequest(f"{by} takes {limits} reference images, not {len(request.images)}.", field="images")
+        for name, choices in (
+            ("aspect_ratio", self.aspect_ratios),
+            ("resolution", self.resolutions),
+            ("output_format", self.output_formats),
+        ):
+            value = getattr(request, name)
+            if value is not None and value not in choices:
+                known = f"one of {', '.join(choices)}" if choices else f"no {name}"
+                yield InvalidRequest(f"{by} takes {known}, not {value!r}.", field=name)
+        if request.web_search and not self.web_search:
+            yield InvalidRequest(f"{by} cannot search the web.", field="web_search")
+
+    def fill(self, request: ImageRequest) -> ImageRequest:
+        """`request` with its options in the provider's words, and what it requires filled in."""
+        return replace(
+            request,
+            aspect_ratio=self._native("aspect_ratio", request.aspect_ratio, self.aspect_ratios),
+            resolution=self._native("resolution", request.resolution, self.resolutions),
+            output_format=self._native("output_format", request.output_format, self.output_formats),
+        )
+
+    def _native(self, name: str, value: str | None, choices: Mapping[str, str]) -> str | None:
+        chosen = value if value is not None else self.defaults.get(name)
+        return None if chosen is None else choices[chosen]
+
+
+def _limits(numbers: range) -> str:
+    low, high = numbers[0], numbers[-1]
+    if low == high:
+        return f"exactly {low}" if low else "no"
+    return f"{low} to {high}" if low else f"at most {high}"
+
+
+def _prompt_fault(prompt: str, lengths: range, by: str) -> str:
+    if not prompt.strip():
+        return "A prompt is required."
+    if lengths[-1] == 0:
+        return f"{by} takes no prompt."
+    return f"{by} takes a prompt of at most {lengths[-1]} characters; this one has {len(prompt)}."
+
+
+def _up_to(number: int) -> range:
+    return range(number + 1)
+
+
+def _prompt_up_to(characters: int) -> range:
+    return range(1, characters + 1)
+
+
+_APIXO_NANO_BANANA_2_RATIOS = _same(
+    *(
+        "auto",
+        "1:1",
+        "1:4",
+        "4:1",
+        "1:8",
+        "3:2",
+        "2:3",
+        "3:4",
+        "4:3",
+        "4:5",
+        "5:4",
+        "8:1",
+        "9:16",
+        "16:9",
+        "21:9",
+    )
+)
+_COMMON_RATIOS = ("1:1", "16:9", "21:9", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16")
+_1K_2K_4K = _same("1k", "2k", "4k")
+_PNG_JPEG = _same("png", "jpeg")
+
+# Defapi states no prompt length: this is the longest that any provider documents for the same models.
+_DEFAPI_PROMPT = _prompt_up_to(20_000)
+
+
+def _defapi(native_model: str, *, resolutions: Mapping[str, str] = _NOTHING) -> Offer:
+    return Offer(
+        provider="defapi",
+        native_model=native_model,
+        prompt=_DEFAPI_PROMPT,
+        references=_up_to(4),
+        aspect_ratios=_same(*_COMMON_RATIOS),
+        resolutions=resolutions,
+    )
+
+
+MODELS: Mapping[str, tuple[Offer, ...]] = {
+    "nano-banana-2": (
+        Offer(
+            provider="apixo",
+            native_model="nano-banana-2",
+            prompt=_prompt_up_to(20_000),
+            references=_up_to(14),
+            aspect_ratios=_APIXO_NANO_BANANA_2_RATIOS,
+            resolutions=_1K_2K_4K,
+            output_formats=_PNG_JPEG,
+            web_search=True,
+            defaults={"aspect_ratio": "auto", "resolution": "1k"},
+        ),
+        _defapi("google/nano-banana-2", resolutions=_1K_2K_4K),
+    ),
+    "nano-banana-pro": (_defapi("google/nano-banana-pro", resolutions=_1K_2K_4K),),
+    "nano-banana": (
+        Offer(
+            provider="apixo",
+            native_model="nano-banana",
+            prompt=_prompt_up_to(5_000),
+            references=_up_to(5),
+            aspect_ratios=_same("auto", *_COMMON_RATIOS),
+            output_formats=_PNG_JPEG,
+            defaults={"aspect_ratio": "auto"},
+        ),
+        _defapi("google/gempix2"),
+    ),
+    "gemini-2.5-flash-image": (_defapi("google/gemini-2.5-flash-image"),),
+    "gpt-image-2": (
+        Offer(
+            provider="apixo",
+            native_model="gpt-image-2",
+            prompt=_prompt_up_to(20_000),
+            references=_up_to(16),
+            aspect_ratios=_same("auto", "1:1", "4:3", "3:4", "16:9", "9:16"),
+            resolutions=_1K_2K_4K,
+            defaults={"aspect_ratio": "auto", "resolution": "1k"},
+        ),
+        Offer(
+            provider="defapi",
+            native_model="openai/gpt-image-2",
+            prompt=_DEFAPI_PROMPT,
+            references=_up_to(4),
+            aspect_ratios=_same("auto", *_COMMON_RATIOS),
+            output_formats=_same("png", "jpeg", "webp"),
+        ),
+    ),
+    "gpt-image-1": (
+        Offer(
+            provider="apixo",
+            native_model="gpt-image-1",
+            prompt=_prompt_up_to(10_000),
+            references=_up_to(5),
+            aspect_ratios=_same("1:1", "2:3", "3:2"),
+            defaults={"aspect_ratio": "1:1"},
+        ),
+    ),
+    "seedream-5-0": (
+        Offer(
+            provider="apixo",
+            native_model="seedream-5-0",
+            prompt=_prompt_up_to(5_000),
+            references=_up_to(14),
+            aspect_ratios=_same("1:1", "2:3", "3:2", "4:3", "3:4", "9:16", "16:9", "21:9"),
+            resolutions={"2k": "2K", "3k": "3K"},
+            output_formats=_PNG_JPEG,
+            web_search=True,
+            defaults={"aspect_ratio": "1:1", "resolution": "2k"},
+        ),
+    ),
+    "image-upscaler": (
+        Offer(
+            provider="apixo",
+            native_model="image-upscaler",
+            prompt=range(1),
+            references=range(1, 2),
+            resolutions=_same("2k", "4k", "8k"),
+            output_formats={"jpeg": "jpg", "png": "png", "webp": "webp"},
+            defaults={"resolution": "2k"},
+        ),
+    ),
+}
+
+
+def choose(request: ImageRequest, configured: Collection[str]) -> Offer:
+    """The preferred offer that can express `request`, among the `configured` providers.
+
+    Raises:
+        InvalidRequest: no provider can; it names the field and, where providers differ, each one's limit.
+    """
+    if request.provider_options and not request.provider:
+        raise InvalidRequest("Provider options are in one provider's words: name it in provider.", field="provider")
+    refusals: list[InvalidRequest] = []
+    for offer in _candidates(request, configured):
+        fault = next(offer.faults(request), None)
+        if fault is None:
+            return offer
+        refusals.append(fault)
+    raise InvalidRequest(" ".join(map(str, refusals)), field=refusals[0].field)
+
+
+def _candidates(request: ImageRequest, configured: Collection[str]) -> list[Offer]:
+    if request.model not in MODELS:
+        raise InvalidRequest(f"There is no model {request.model!r}; there are {', '.join(MODELS)}.", field="model")
+    offers = [offer for offer in MODELS[request.model] if offer.provider in configured]
+    if not offers:
+        raise InvalidRequest(f"{request.model} is not on offer here: no provider of it is set up.", field="model")
+    if request.provider is None:
+        return offers
+    pinned = [offer for offer in offers if offer.provider == request.provider]
+    if not pinned:
+        makers = ", ".join(offer.provider for offer in offers)
+        raise InvalidRequest(
+            f"{request.model} is not on offer from {request.provider!r}, but from {makers}.", field="provider"
+        )
+    return pinned

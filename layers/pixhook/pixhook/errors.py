@@ -1,0 +1,104 @@
+"""Everything that can go wrong, named by whose fault it is.
+
+    PixhookError
+    ├── InvalidRequest           the client's request: carries the field at fault
+    │   ├── UnsupportedMediaType
+    │   └── PayloadTooLarge
+    ├── NotFound                 there is no such thing, or it is not the client's
+    ├── NotReady                 it exists, but not yet what is asked of it
+    ├── CallbackRejected         somebody who is not the provider, or a damaged URL
+    ├── ProviderRefused          the provider said no; nothing was bought
+    ├── ProviderUnclear          the provider may have accepted; nobody may ask again
+    ├── UnexpectedPayload        a document that is not what the provider documents
+    ├── NotSent                  a request that never left; nothing was bought
+    ├── NoAnswer                 a request that left and brought back no answer
+    ├── ImageRejected            what a provider gave as an image never will be one, or must not be fetched
+    ├── ImageUnavailable         an image that cannot be had now
+    ├── TaskUnknown              an outcome for a task that we do not have
+    ├── StoreUnavailable         an AWS service did not do what it was asked
+    └── ProvidersMisconfigured   the operator's providers secret cannot be read
+
+`pixhook.problems` says what each is in HTTP.
+"""
+
+from pixhook.model import Failure
+
+
+class PixhookError(Exception):
+    """Base of all the others; never raised itself."""
+
+
+class InvalidRequest(PixhookError):
+    """The request cannot be taken as it is; the message says why, `field` where."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The body is not `application/json`."""
+
+
+class PayloadTooLarge(InvalidRequest):
+    """The body is larger than a request may be."""
+
+
+class NotFound(PixhookError):
+    """There is no such thing, or it belongs to another account: the two look the same."""
+
+
+class NotReady(PixhookError):
+    """The task has not come to where what is asked for exists."""
+
+
+class CallbackRejected(PixhookError):
+    """A callback whose URL does not carry our MAC."""
+
+
+class ProviderRefused(PixhookError):
+    """The provider definitely did not accept the request: nothing was bought."""
+
+    def __init__(self, failure: Failure, retry_after: int | None = None, task_id: str | None = None) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.retry_after = retry_after
+        """Seconds, where the provider names them."""
+        self.task_id = task_id
+        """The task that it ends, once there is one."""
+
+
+class ProviderUnclear(PixhookError):
+    """The provider may have accepted the request: to ask again may buy twice."""
+
+
+class UnexpectedPayload(PixhookError):
+    """A document from a provider that does not have the documented form."""
+
+
+class NotSent(PixhookError):
+    """The request never reached the other side: name, connection or TLS failed."""
+
+
+class NoAnswer(PixhookError):
+    """The request was sent, at least in part, and no whole answer came back."""
+
+
+class ImageRejected(PixhookError):
+    """The image will never be stored: a forbidden address, too large, or not an image we take."""
+
+
+class ImageUnavailable(PixhookError):
+    """The image could not be fetched or stored now; later it may."""
+
+
+class TaskUnknown(PixhookError):
+    """An outcome came for a task that is not in the table."""
+
+
+class StoreUnavailable(PixhookError):
+    """An AWS service failed or throttled us beyond the SDK's own retries."""
+
+
+class ProvidersMisconfigured(PixhookError):
+    """The providers secret is missing, or not the JSON object that it has to be."""

@@ -1,0 +1,192 @@
+"""FinishQueue: an outcome ends its task. The one door out, and the only place where a task ends.
+
+Each step can be the last one that this process does. What follows then is the same message once more, and:
+before `storing` nothing has happened; while `storing` the copies are made anew under the same keys; after the
+terminal write and before the event is noted as published, the event goes out again under the same id; after
+that, nothing happens.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import count
+from typing import Any, Protocol
+
+from pixhook.documents import event_detail, event_kind
+from pixhook.errors import ImageRejected, ImageUnavailable, StoreUnavailable, TaskUnknown
+from pixhook.lifecycle import advance, is_terminal
+from pixhook.measured import MeasuredImage, from_data_uri, is_data_uri
+from pixhook.model import ErrorCode, Failure, Image, Json, OutcomeMessage, Status, Task
+
+COPY_ATTEMPTS = 24
+"""After these, which take some four hours, an image that cannot be copied fails its task."""
+
+LONGEST_DELAY_SECONDS = 900
+
+MAX_IMAGES = 16
+"""More than any model in the catalogue makes at once."""
+
+_SIDE_BY_SIDE = 4
+"""Copies at a time; each holds one part of 5 MiB and what S3's client adds to it."""
+
+_log = logging.getLogger(__name__)
+
+type Fetch = Callable[[str], AbstractContextManager[Iterator[bytes]]]
+
+
+class Tasks(Protocol):
+    """What finishing asks of the task store."""
+
+    def get(self, task_id: str) -> Task | None: ...
+    def move(
+        self,
+        task: Task,
+        to: Status,
+        now: datetime,
+        *,
+        ref: str | None = None,
+        native_charge: str | None = None,
+        images: tuple[Image, ...] = (),
+        failure: Failure | None = None,
+    ) -> Task | None: ...
+    def mark_published(self, task: Task, now: datetime) -> None: ...
+
+
+class Images(Protocol):
+    """What finishing asks of the image store."""
+
+    bucket: str
+
+    def store(self, key: str, content: MeasuredImage, content_type: str) -> None: ...
+
+
+class Events(Protocol):
+    """What finishing asks of the event bus."""
+
+    def publish(self, kind: str, detail: dict[str, Json]) -> None: ...
+
+
+def retry_delay(attempt: int) -> int:
+    """Seconds until an outcome that could not be finished is tried again; `attempt` counts from 1."""
+    return int(min(2**attempt, LONGEST_DELAY_SECONDS))
+
+
+class Outcomes(Protocol):
+    """What finishing asks of the outcome queue."""
+
+    def read(self, body: str) -> OutcomeMessage: ...
+    def delay(self, receipt_handle: str, seconds: int) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finisher:
+    """Ends tasks, in the world that it is given."""
+
+    outcomes: Outcomes
+    tasks: Tasks
+    images: Images
+    events: Events
+    fetch: Fetch
+    clock: Callable[[], datetime]
+
+    def handle(self, body: str, receipt_handle: str, attempt: int) -> None:
+        """Finishes the outcome in a message's body; `attempt` says which try it is, from 1.
+
+        Whatever goes wrong goes on to the caller, so that the message stays on the queue; it comes back after
+        `retry_delay(attempt)`, and after too many tries it goes to the dead letters.
+        """
+        try:
+            self.finish(self.outcomes.read(body), attempt)
+        except Exception as error:
+            delay = retry_delay(attempt)
+            _log.warning("outcome not finished", extra={"attempt": attempt, "again_in_s": delay, "reason": repr(error)})
+            self.outcomes.delay(receipt_handle, delay)
+            raise
+
+    def finish(self, message: OutcomeMessage, attempt: int) -> None:
+        """Takes the task to where the outcome leads, and sees its event out.
+
+        Raises:
+            TaskUnknown: the task is not there, or not yet.
+            ImageUnavailable, StoreUnavailable: it has to be tried again.
+        """
+        task = before = self.tasks.get(message.task_id)
+        if task is None or before is None:
+            raise TaskUnknown(message.task_id)
+        if not is_terminal(task.status):
+            task = self._follow(message, task, attempt)
+        if is_terminal(task.status) and task.published_at is None:
+            self.events.publish(event_kind(task), event_detail(task))
+            self.tasks.mark_published(task, self.clock())
+        _log.info(
+            "outcome handled",
+            extra={
+                "task_id": task.id,
+                "provider": task.provider,
+                "from": before.status,
+                "to": task.status,
+                "attempt": attempt,
+            },
+        )
+
+    def _follow(self, message: OutcomeMessage, task: Task, attempt: int) -> Task:
+        """The task after the outcome; as it was where the outcome changes nothing."""
+        outcome = message.outcome
+        target = advance(task, outcome)
+        if target is Status.FAILED:
+            return self._move(
+                task, target, ref=outcome.ref, native_charge=outcome.native_charge, failure=outcome.failure
+            )
+        if target is not Status.STORING:
+            return task
+        if task.status is not Status.STORING:
+            task = self._move(task, target, ref=outcome.ref, native_charge=outcome.native_charge)
+        if task.status is not Status.STORING:
+            return task  # somebody else was faster and took it elsewhere
+        try:
+            stored = self._copy_all(task, outcome.images)
+        except ImageRejected as error:
+            return self._move(task, Status.FAILED, failure=_storage_failed(error))
+        except (ImageUnavailable, StoreUnavailable) as error:
+            if attempt < COPY_ATTEMPTS:
+                raise
+            return self._move(task, Status.FAILED, failure=_storage_failed(error))
+        return self._move(task, Status.COMPLETED, images=stored)
+
+    def _move(self, task: Task, to: Status, **changes: Any) -> Task:
+        """The task moved, or as somebody else has moved it meanwhile."""
+        return self.tasks.move(task, to, self.clock(), **changes) or self.tasks.get(task.id) or task
+
+    def _copy_all(self, task: Task, sources: tuple[str, ...]) -> tuple[Image, ...]:
+        if len(sources) > MAX_IMAGES:
+            raise ImageRejected(f"The provider gave {len(sources)} images; at most {MAX_IMAGES} are taken.")
+        with ThreadPoolExecutor(max_workers=_SIDE_BY_SIDE) as pool:
+            return tuple(pool.map(partial(self._copy, task), count(), sources))
+
+    def _copy(self, task: Task, number: int, source: str) -> Image:
+        """Copies one image to the key that its task and number give, however often it is tried."""
+        with self._open(source) as pieces:
+            content = MeasuredImage(pieces)
+            key = f"images/{task.id}/{number}.{content.extension}"
+            self.images.store(key, content, content.content_type)
+        width, height = content.dimensions()
+        return Image(
+            bucket=self.images.bucket,
+            key=key,
+            sha256=content.sha256,
+            size=content.size,
+            content_type=content.content_type,
+            width=width,
+            height=height,
+        )
+
+    def _open(self, source: str) -> AbstractContextManager[Iterator[bytes]]:
+        return nullcontext(iter((from_data_uri(source),))) if is_data_uri(source) else self.fetch(source)
+
+
+def _storage_failed(error: Exception) -> Failure:
+    return Failure(code=ErrorCode.STORAGE_FAILED, message=str(error))

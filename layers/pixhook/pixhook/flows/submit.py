@@ -1,0 +1,190 @@
+"""POST /images: checked, written down, and sent upstream once.
+
+Rule 1: nothing is sent before the task is written, so that whatever the provider calls back about exists.
+Rule 2: after the one POST nobody posts again. A definite refusal ends the task; anything unclear leaves it to
+the callback.
+Rule 3: once the provider may have accepted, the client is not told to try again, whatever else fails.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from pixhook import catalogue
+from pixhook.addresses import AddressGuard
+from pixhook.callbacks import callback_url
+from pixhook.errors import (
+    ImageRejected,
+    InvalidRequest,
+    NoAnswer,
+    NotSent,
+    PayloadTooLarge,
+    ProviderRefused,
+    ProviderUnclear,
+    StoreUnavailable,
+    UnsupportedMediaType,
+)
+from pixhook.model import (
+    Credential,
+    ErrorCode,
+    Failure,
+    HttpRequest,
+    HttpResponse,
+    ImageRequest,
+    Outcome,
+    OutcomeMessage,
+    OutcomeState,
+    Status,
+    Task,
+)
+from pixhook.providers import PROVIDERS
+
+MAX_BODY_BYTES = 256 * 1024
+"""A task with its request fits a DynamoDB item of 400 KB."""
+
+MAX_METADATA_BYTES = 16 * 1024
+"""As JSON; the metadata also travels in the event, which EventBridge limits to 256 KiB."""
+
+_request = TypeAdapter(ImageRequest)
+_log = logging.getLogger(__name__)
+
+
+class Tasks(Protocol):
+    """What submitting asks of the task store."""
+
+    def add(self, task: Task) -> None: ...
+    def get(self, task_id: str) -> Task | None: ...
+    def move(self, task: Task, to: Status, now: datetime, *, ref: str | None = None) -> Task | None: ...
+
+
+class Outcomes(Protocol):
+    """What submitting asks of the outcome queue."""
+
+    def send(self, message: OutcomeMessage) -> None: ...
+
+
+def read_request(content_type: str, body: bytes, guard: AddressGuard) -> ImageRequest:
+    """The request in a body, as far as it can be judged without knowing the model.
+
+    Raises:
+        InvalidRequest: with the field at fault.
+    """
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType("The content type must be application/json.")
+    if len(body) > MAX_BODY_BYTES:
+        raise PayloadTooLarge(f"The body has {len(body)} bytes; at most {MAX_BODY_BYTES} are taken.")
+    try:
+        request = _request.validate_json(body)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, fault["loc"])) or None
+        raise InvalidRequest(_said(fault["type"], fault["msg"], field), field=field) from None
+    for name in ("metadata", "provider_options"):
+        if len(json.dumps(getattr(request, name))) > MAX_METADATA_BYTES:
+            raise InvalidRequest(f"{name} takes at most {MAX_METADATA_BYTES} bytes of JSON.", field=name)
+    for number, url in enumerate(request.images):
+        try:
+            guard.parse(url)
+        except ImageRejected as error:
+            raise InvalidRequest(str(error), field=f"images.{number}") from None
+    return request
+
+
+def submit(
+    request: ImageRequest,
+    *,
+    account_id: str,
+    base_url: str,
+    task_id: str,
+    credentials: Mapping[str, Credential],
+    callback_keys: Sequence[str],
+    tasks: Tasks,
+    outcomes: Outcomes,
+    send: Callable[[HttpRequest], HttpResponse],
+    clock: Callable[[], datetime],
+) -> Task:
+    """The task, written and sent upstream.
+
+    Raises:
+        InvalidRequest: no provider can express it; nothing was written or sent.
+        ProviderRefused: the provider said no; the task will end as failed.
+        StoreUnavailable: the task was not written, and nothing was sent.
+    """
+    offer = catalogue.choose(request, _configured(credentials))
+    provider = PROVIDERS[offer.provider]
+    upstream = provider.build_submit(request, offer, callback_url(base_url, provider.name, task_id, callback_keys))
+    now = clock()
+    task = Task(
+        id=task_id,
+        account_id=account_id,
+        status=Status.QUEUED,
+        request=request,
+        provider=provider.name,
+        native_model=offer.native_model,
+        created_at=now,
+        updated_at=now,
+    )
+    tasks.add(task)
+    try:
+        ref = provider.parse_submit(send(provider.authorize(upstream, credentials[provider.name])))
+    except NotSent as error:
+        refusal = ProviderRefused(_unreachable(provider.name))
+        _log.warning("provider not reached", extra={"provider": provider.name, "reason": str(error)})
+        raise _refused(task, refusal, outcomes) from error
+    except ProviderRefused as refusal:
+        raise _refused(task, refusal, outcomes) from None
+    except (NoAnswer, ProviderUnclear) as error:
+        _log.warning("submit unclear", extra={"provider": provider.name, "reason": str(error)})
+        return task
+    return _accepted(task, ref, tasks, clock)
+
+
+def _configured(credentials: Mapping[str, Credential]) -> Collection[str]:
+    return PROVIDERS.keys() & credentials.keys()
+
+
+def _accepted(task: Task, ref: str, tasks: Tasks, clock: Callable[[], datetime]) -> Task:
+    """The task as accepted, or further if its callback was faster than the provider's answer."""
+    accepted = replace(task, status=Status.PROCESSING, ref=ref)
+    try:
+        return tasks.move(task, Status.PROCESSING, clock(), ref=ref) or tasks.get(task.id) or accepted
+    except StoreUnavailable:
+        _log.exception("accepted upstream, but not noted; the callback will find the task", extra={"ref": ref})
+        return accepted
+
+
+def _refused(task: Task, refusal: ProviderRefused, outcomes: Outcomes) -> ProviderRefused:
+    """The refusal for the client, once the task's end is on its way."""
+    _log.info(
+        "provider refused",
+        extra={"provider": task.provider, "code": refusal.failure.code, "task_id": task.id},
+    )
+    outcome = Outcome(state=OutcomeState.FAILED, failure=refusal.failure)
+    try:
+        outcomes.send(OutcomeMessage(task_id=task.id, provider=task.provider, outcome=outcome))
+    except StoreUnavailable:
+        _log.exception("refused upstream, but the task's end could not be queued")
+    return ProviderRefused(refusal.failure, refusal.retry_after, task_id=task.id)
+
+
+def _unreachable(provider: str) -> Failure:
+    return Failure(code=ErrorCode.PROVIDER_UNAVAILABLE, message=f"{provider} could not be reached.")
+
+
+def _said(kind: str, message: str, field: str | None) -> str:
+    match kind:
+        case "json_invalid":
+            return f"The body is not JSON: {message.removeprefix('Invalid JSON: ')}."
+        case "missing":
+            return f"{field} is required."
+        case "unexpected_keyword_argument":
+            return f"There is no field {field!r}."
+        case _ if field is None:
+            return "The body must be a JSON object."
+        case _:
+            return f"{field}: {message}."

@@ -1,0 +1,50 @@
+"""Which status may follow which, and what an outcome does to a task.
+
+Rule 1: a task only moves forward along `TRANSITIONS`; a terminal status has no way on.
+Rule 2: a late, repeated or contradictory outcome is a normal input, and its answer is: no change.
+Rule 3: writers do not trust what they read. They move a task on the condition that it still stands at one of
+`sources(target)`, so that of two at the same moment one moves it and the other changes nothing.
+"""
+
+from collections.abc import Mapping
+
+from pixhook.model import Outcome, OutcomeState, Status, Task
+
+TRANSITIONS: Mapping[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.PROCESSING, Status.STORING, Status.FAILED, Status.CANCELED}),
+    Status.PROCESSING: frozenset({Status.STORING, Status.FAILED, Status.CANCELED}),
+    Status.STORING: frozenset({Status.COMPLETED, Status.FAILED}),
+    Status.COMPLETED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELED: frozenset(),
+}
+
+_AIMS: Mapping[OutcomeState, Status | None] = {
+    OutcomeState.RUNNING: Status.PROCESSING,
+    OutcomeState.SUCCEEDED: Status.STORING,
+    OutcomeState.FAILED: Status.FAILED,
+    OutcomeState.UNKNOWN: None,
+}
+
+
+def is_terminal(status: Status) -> bool:
+    """Whether a task of this status has ended."""
+    return not TRANSITIONS[status]
+
+
+def sources(target: Status) -> frozenset[Status]:
+    """The statuses from which a task may move to `target`."""
+    return frozenset(status for status, following in TRANSITIONS.items() if target in following)
+
+
+def advance(task: Task, outcome: Outcome) -> Status | None:
+    """Where `outcome` takes `task`, or None where it changes nothing.
+
+    A success for a task that is `storing` gives `storing` again: its copying was interrupted and goes on.
+    """
+    if outcome.ref and task.ref and outcome.ref != task.ref:
+        return None  # speaks of another of the provider's tasks
+    target = _AIMS[outcome.state]
+    if target is Status.STORING and task.status is Status.STORING:
+        return target
+    return target if target in TRANSITIONS[task.status] else None

@@ -1,0 +1,125 @@
+"""What is recorded of an image, taken from its bytes on their way to S3."""
+
+import io
+from base64 import b64decode
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import filetype
+import imagesize
+from filetype.types.image import Jpeg, Png, Webp
+
+from pixhook.errors import ImageRejected
+
+MAX_IMAGE_BYTES = 100 * 1024 * 1024
+
+_TYPES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+_MATCHERS = (Png(), Jpeg(), Webp())
+_MAGIC_BYTES = 262
+"""As many as `filetype` looks at."""
+
+_HEAD_BYTES = 1024 * 1024
+"""Width and height stand within them: only a JPEG can have more before its frame header, in metadata."""
+
+
+class MeasuredImage(io.RawIOBase):
+    """A stream of an image that notes type, size and digest as it is read. It is read once, from the front."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        """Reads as much as tells the type.
+
+        Raises:
+            ImageRejected: it is none of the types that we take.
+        """
+        super().__init__()
+        self._pieces: Iterator[bytes] = iter(pieces)
+        self._pending = bytearray()
+        self._head = bytearray()
+        self._digest = sha256()
+        self.size = 0
+        """Bytes read from the source so far."""
+        while len(self._pending) < _MAGIC_BYTES and self._pull():
+            pass
+        kind = filetype.match(bytes(self._pending[:_MAGIC_BYTES]), _MATCHERS)
+        if kind is None:
+            raise ImageRejected("The provider's result is not a PNG, JPEG or WebP image.")
+        self.content_type: str = kind.mime
+        self.extension = _TYPES[self.content_type]
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of all that was read from the source."""
+        return self._digest.hexdigest()
+
+    def dimensions(self) -> tuple[int, int]:
+        """Width and height in pixels, once the stream was read.
+
+        Raises:
+            ImageRejected: the image does not say them: it only begins like one.
+        """
+        try:
+            width, height = imagesize.get(io.BytesIO(self._head))
+        except (ValueError, ArithmeticError, LookupError, EOFError) as error:
+            raise ImageRejected("The provider's image is damaged: its dimensions cannot be read.") from error
+        if width <= 0 or height <= 0:
+            raise ImageRejected("The provider's image is damaged: it does not say its dimensions.")
+        return width, height
+
+    def readable(self) -> bool:
+        """Always: it is what the stream is for."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Reads into `buffer` what there is, at most its length; 0 at the end.
+
+        Raises:
+            ImageRejected: the image is larger than `MAX_IMAGE_BYTES`.
+        """
+        if not self._pending:
+            self._pull()
+        count = min(len(buffer), len(self._pending))
+        buffer[:count] = self._pending[:count]
+        del self._pending[:count]
+        return count
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As many bytes as asked for, fewer only at the end: boto3 takes a short read for the last."""
+        if size < 0:
+            return self.readall()
+        found = bytearray()
+        while len(found) < size and (piece := super().read(size - len(found))):
+            found += piece
+        return bytes(found)
+
+    def _pull(self) -> bool:
+        piece = next(self._pieces, b"")
+        self.size += len(piece)
+        if self.size > MAX_IMAGE_BYTES:
+            raise ImageRejected(f"The provider's image is larger than {MAX_IMAGE_BYTES} bytes.")
+        self._digest.update(piece)
+        self._pending += piece
+        self._head += piece[: _HEAD_BYTES - len(self._head)]
+        return bool(piece)
+
+
+def is_data_uri(source: str) -> bool:
+    """Whether an image's source holds the image itself."""
+    return source[:5].lower() == "data:"
+
+
+def from_data_uri(source: str) -> bytes:
+    """The bytes in a data URI (RFC 2397); its media type is not believed.
+
+    Raises:
+        ImageRejected: it is not one that can be decoded.
+    """
+    header, comma, data = source.partition(",")
+    if not comma:
+        raise ImageRejected("The provider's data URI has no data.")
+    try:
+        content = unquote_to_bytes(data)
+        return b64decode(content, validate=True) if header.lower().endswith(";base64") else content
+    except ValueError as error:
+        raise ImageRejected("The provider's data URI cannot be decoded.") from error

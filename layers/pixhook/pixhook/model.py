@@ -1,0 +1,200 @@
+"""The nouns: frozen values that every other module speaks in. Nothing here does I/O.
+
+A *provider* is an image API we call; a *task* is our record of one generation; a *ref* is the provider's own
+id for it; an *outcome* is what a provider told us of it, by callback or status read; an *event* is what we
+publish. Whatever is in a provider's own words carries the prefix ``native_``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+type Json = Any
+"""A JSON value, as `json.loads` gives it."""
+
+
+class Status(StrEnum):
+    """Where a task is on its way; `pixhook.lifecycle` says which may follow which."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    STORING = "storing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class ErrorCode(StrEnum):
+    """Why a task failed or a provider refused it, in one vocabulary for all providers."""
+
+    CONTENT_POLICY = "content_policy"
+    INVALID_PROMPT = "invalid_prompt"
+    INVALID_IMAGE = "invalid_image"
+    INVALID_REQUEST = "invalid_request"
+    RATE_LIMITED = "rate_limited"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    PROVIDER_ACCOUNT = "provider_account"
+    TIMEOUT = "timeout"
+    NO_IMAGE = "no_image"
+    STORAGE_FAILED = "storage_failed"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same request, sent later as a new one, may succeed."""
+        return self not in _WRONG_WHENEVER_SENT
+
+
+_WRONG_WHENEVER_SENT = frozenset(
+    {ErrorCode.CONTENT_POLICY, ErrorCode.INVALID_PROMPT, ErrorCode.INVALID_IMAGE, ErrorCode.INVALID_REQUEST}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why there is no image: our code, a sentence for the client, and the provider's own words as they came."""
+
+    code: ErrorCode
+    message: str
+    native_code: str | None = None
+    native_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRequest:
+    """What a client asks for. What a model takes of it is the catalogue's to say."""
+
+    __pydantic_config__ = {"extra": "forbid", "strict": True}  # noqa: RUF012 - pydantic's name, a constant
+
+    model: str
+    prompt: str = ""
+    images: tuple[str, ...] = ()
+    """https URLs of reference images; with any, the request is image-to-image."""
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    output_format: str | None = None
+    web_search: bool | None = None
+    provider: str | None = None
+    """Pins the provider; by default the catalogue's order of preference decides."""
+    provider_options: dict[str, Json] = field(default_factory=dict)
+    """Passed through untouched, in the pinned provider's own words."""
+    metadata: dict[str, Json] = field(default_factory=dict)
+    """The client's own, returned untouched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One stored image. It names the object, never a URL: URLs are presigned when they are asked for."""
+
+    bucket: str
+    key: str
+    sha256: str
+    size: int
+    """Bytes."""
+    content_type: str
+    width: int
+    """Pixels, as displayed: an EXIF rotation is taken into account. So is `height`."""
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Our record of one generation."""
+
+    id: str
+    account_id: str
+    status: Status
+    request: ImageRequest
+    provider: str
+    native_model: str
+    created_at: datetime
+    updated_at: datetime
+    ref: str | None = None
+    images: tuple[Image, ...] = ()
+    failure: Failure | None = None
+    native_charge: str | None = None
+    """What the provider says it charged, verbatim and in its own unit."""
+    ended_at: datetime | None = None
+    published_at: datetime | None = None
+
+
+class OutcomeState(StrEnum):
+    """What a provider's word for a task's state comes to."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a provider told us of a task. A callback and a status read that say the same are equal."""
+
+    state: OutcomeState
+    ref: str | None = None
+    images: tuple[str, ...] = ()
+    """Where the images are: URLs, or data URIs that hold them."""
+    failure: Failure | None = None
+    native_charge: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will come of this task."""
+        return self.state in {OutcomeState.SUCCEEDED, OutcomeState.FAILED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeMessage:
+    """An outcome on its way to `finish`."""
+
+    task_id: str
+    provider: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """A request to be sent. Without credentials until `Provider.authorize` has added them."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def with_headers(self, **headers: str) -> "HttpRequest":
+        """The same request with these headers added."""
+        return replace(self, headers={**self.headers, **headers})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpResponse:
+    """A response as received; header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What the operator stored for a provider."""
+
+    api_key: str = field(repr=False)
+    base_url: str | None = None
+    """Replaces the documented base: a simulator, a sandbox or a proxy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyHolder:
+    """Whose API key it is."""
+
+    account_id: str
+    key_id: str

@@ -1,0 +1,86 @@
+"""What each error is in HTTP: a problem document (RFC 9457) with a stable `code`. The only place that says so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from pixhook import errors
+from pixhook.model import ErrorCode, Json
+
+CONTENT_TYPE = "application/problem+json"
+
+_ERRORS: Mapping[type[Exception], tuple[HTTPStatus, str, bool]] = {
+    errors.UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", False),
+    errors.PayloadTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "payload_too_large", False),
+    errors.InvalidRequest: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", False),
+    errors.NotFound: (HTTPStatus.NOT_FOUND, "not_found", False),
+    errors.NotReady: (HTTPStatus.CONFLICT, "not_ready", True),
+    errors.CallbackRejected: (HTTPStatus.UNAUTHORIZED, "callback_rejected", False),
+    errors.StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable", True),
+    errors.ProvidersMisconfigured: (HTTPStatus.SERVICE_UNAVAILABLE, "providers_misconfigured", True),
+}
+"""HTTP status, code, and whether the same request may succeed later."""
+
+# Not to be tried again: where it happened is not known, and after a purchase a second try buys twice.
+_UNFORESEEN = (HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", False)
+
+_OPERATORS_OWN = (errors.StoreUnavailable, errors.ProvidersMisconfigured)
+"""Their messages are for the log; the client learns only that it is not its fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An error as the client sees it."""
+
+    status: HTTPStatus
+    document: Mapping[str, Json]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is not the client's, so that the operator should read of it."""
+        return self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def problem(error: Exception) -> Problem:
+    """What the client sees of `error`; of one that nobody foresaw, nothing but that it happened."""
+    if isinstance(error, errors.ProviderRefused):
+        return _refusal(error)
+    status, code, is_retryable = next(
+        (known for kind, known in _ERRORS.items() if isinstance(error, kind)), _UNFORESEEN
+    )
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(error, _OPERATORS_OWN):
+        detail = "The request could not be handled now. It is not at fault."
+    else:
+        detail = str(error)
+    where = {"field": error.field} if isinstance(error, errors.InvalidRequest) and error.field else {}
+    return Problem(status=status, document=_document(status, code, detail, is_retryable) | where)
+
+
+def _refusal(error: errors.ProviderRefused) -> Problem:
+    failure = error.failure
+    is_clients = not failure.code.is_retryable
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if is_clients else HTTPStatus.SERVICE_UNAVAILABLE
+    extra = {
+        "task_id": error.task_id,
+        # An account's words (a balance, a key) are the operator's business.
+        "native_code": None if failure.code is ErrorCode.PROVIDER_ACCOUNT else failure.native_code,
+        "native_message": None if failure.code is ErrorCode.PROVIDER_ACCOUNT else failure.native_message,
+    }
+    return Problem(
+        status=status,
+        document=_document(status, failure.code, failure.message, failure.code.is_retryable)
+        | {name: value for name, value in extra.items() if value is not None},
+        headers={} if error.retry_after is None else {"retry-after": str(error.retry_after)},
+    )
+
+
+def _document(status: HTTPStatus, code: str, detail: str, is_retryable: bool) -> dict[str, Json]:
+    return {
+        "type": f"urn:pixhook:problem:{code}",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+        "code": code,
+        "retryable": is_retryable,
+    }

@@ -1,0 +1,10 @@
+"""The providers there are. To add one, see ADDING_A_PROVIDER.md."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pixhook.providers.apixo import Apixo
+from pixhook.providers.base import Provider
+from pixhook.providers.defapi import Defapi
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType({provider.name: provider for provider in (Apixo(), Defapi())})

@@ -1,0 +1,232 @@
+"""What a provider is: one file of pure functions and tables.
+
+Rule 1: an adapter builds requests and reads responses. It never sends, waits, or reads a clock or the
+environment, so each method is a function that a test can call with no preparation.
+Rule 2: differences are data. An adapter writes methods only where documents have another shape.
+Rule 3: any document whatever gives a value or `UnexpectedPayload`; no other exception leaves a parser.
+Rule 4: a submit's answer is one of three: accepted, definitely refused, or unclear. In doubt it is unclear,
+because after a refusal somebody may ask again, and that would buy twice.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from pydantic import BaseModel, ValidationError
+
+from pixhook.catalogue import Offer
+from pixhook.errors import InvalidRequest, ProviderRefused, ProviderUnclear, UnexpectedPayload
+from pixhook.model import (
+    Credential,
+    ErrorCode,
+    Failure,
+    HttpRequest,
+    HttpResponse,
+    ImageRequest,
+    Json,
+    Outcome,
+    OutcomeState,
+)
+
+REFUSALS_BY_STATUS: Mapping[int, ErrorCode] = {
+    401: ErrorCode.PROVIDER_ACCOUNT,
+    402: ErrorCode.PROVIDER_ACCOUNT,
+    403: ErrorCode.PROVIDER_ACCOUNT,
+    425: ErrorCode.RATE_LIMITED,
+    429: ErrorCode.RATE_LIMITED,
+    500: ErrorCode.PROVIDER_UNAVAILABLE,
+    501: ErrorCode.PROVIDER_UNAVAILABLE,
+    503: ErrorCode.PROVIDER_UNAVAILABLE,
+}
+"""What an HTTP status says where the provider says nothing more precise; other 4xx are `INVALID_REQUEST`."""
+
+UNCLEAR_STATUSES = frozenset({408, 499, 502, 504})
+"""Said by a gateway that lost sight of the request, or of an upstream that may go on with it; so is every
+5xx that is not in `REFUSALS_BY_STATUS`."""
+
+_LONGEST_NATIVE_TEXT = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a provider can do beyond making an image; the README's table and the contract suite follow it."""
+
+    callback: bool
+    """Takes a callback URL with each request."""
+    several_images: bool = False
+    inline_images: bool = False
+    """May answer with data URIs in place of URLs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitReply:
+    """What a submit's answer says, whatever its shape."""
+
+    ref: str | None = None
+    status: int | None = None
+    """The provider's own verdict where its envelope holds one in the manner of an HTTP status."""
+    words: tuple[str, ...] = ()
+    """What may be an error identifier, the most specific first."""
+    message: str | None = None
+
+
+class Provider(ABC):
+    """An image API that we call. Stateless; every input is an argument and every result a frozen value."""
+
+    name: ClassVar[str]
+    """Also the name of its module, samples and docs page."""
+    docs_url: ClassVar[str]
+    base_url: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+    states: ClassVar[Mapping[str, OutcomeState]]
+    """The provider's words for a task's state; any other word is `OutcomeState.UNKNOWN`."""
+    refusals: ClassVar[Mapping[str, ErrorCode]]
+    """The provider's error and failure identifiers; any other is `ErrorCode.UNKNOWN` for a failed task."""
+
+    # The interface
+
+    @abstractmethod
+    def build_submit(self, request: ImageRequest, offer: Offer, callback_url: str) -> HttpRequest:
+        """The submit, without credentials. `request` has passed `offer`'s checks.
+
+        Raises:
+            InvalidRequest: `provider_options` would overwrite what Pixhook itself sets.
+        """
+
+    @abstractmethod
+    def build_status_read(self, native_model: str, ref: str) -> HttpRequest:
+        """The read of one task's state, without credentials."""
+
+    @abstractmethod
+    def read_submit(self, document: Json) -> SubmitReply:
+        """What a submit's answer says. Raises `UnexpectedPayload`."""
+
+    @abstractmethod
+    def observe(self, document: Json) -> Outcome:
+        """What a callback's document says. Raises `UnexpectedPayload`."""
+
+    def parse_callback(self, body: bytes) -> Outcome:
+        """What a callback says. Raises `UnexpectedPayload`."""
+        return self.observe(parse_json(body))
+
+    def parse_status_read(self, response: HttpResponse) -> Outcome:
+        """What a status read says: by default its document is that of a callback. Raises `UnexpectedPayload`."""
+        if not response.is_success:
+            raise UnexpectedPayload(f"{self.name} answered a status read with HTTP {response.status}.")
+        return self.observe(parse_json(response.body))
+
+    # What all of them share
+
+    def authorize(self, request: HttpRequest, credential: Credential) -> HttpRequest:
+        """`request` as it is sent: with the key, and at the operator's base URL where there is one.
+
+        It comes last, so that a request that is logged or compared holds no secret.
+        """
+        if credential.base_url is not None:
+            url = credential.base_url.rstrip("/") + request.url.removeprefix(self.base_url)
+            request = replace(request, url=url)
+        return request.with_headers(authorization=f"Bearer {credential.api_key}")
+
+    def parse_submit(self, response: HttpResponse) -> str:
+        """The provider's id of the accepted task.
+
+        Raises:
+            ProviderRefused: nothing was bought, for certain.
+            ProviderUnclear: the task may have been accepted.
+        """
+        try:
+            reply = self.read_submit(parse_json(response.body))
+        except UnexpectedPayload as unreadable:
+            if response.is_success:
+                raise ProviderUnclear(f"{self.name} answered HTTP {response.status}: {unreadable}") from unreadable
+            reply = SubmitReply()
+        if response.is_success and reply.ref:
+            return reply.ref
+        raise self._refusal(response, reply)
+
+    def failed(self, ref: str | None, code: str | None, message: str | None, charge: str | None = None) -> Outcome:
+        """The outcome of a task that the provider ended without an image, for its reason."""
+        known = self.refusals.get(code or "", ErrorCode.UNKNOWN)
+        failure = self._failure(known, "failed the task", code, message)
+        return Outcome(state=OutcomeState.FAILED, ref=ref, failure=failure, native_charge=charge)
+
+    def succeeded(
+        self, ref: str | None, images: tuple[str, ...], charge: str | None = None, remark: str | None = None
+    ) -> Outcome:
+        """The outcome of a task that the provider calls a success; without an image it is none."""
+        if not images:
+            failure = self._failure(ErrorCode.NO_IMAGE, "reported success without an image", None, remark)
+            return Outcome(state=OutcomeState.FAILED, ref=ref, failure=failure, native_charge=charge)
+        return Outcome(state=OutcomeState.SUCCEEDED, ref=ref, images=images, native_charge=charge)
+
+    def _refusal(self, response: HttpResponse, reply: SubmitReply) -> ProviderRefused | ProviderUnclear:
+        word = next((word for word in reply.words if word in self.refusals), None)
+        status = reply.status or response.status
+        if word is not None:
+            code = self.refusals[word]
+        elif status in REFUSALS_BY_STATUS:
+            code = REFUSALS_BY_STATUS[status]
+        elif status in UNCLEAR_STATUSES or status >= 500:
+            return ProviderUnclear(f"{self.name} answered {status}: it may have accepted the request.")
+        elif status >= 400:
+            code = ErrorCode.INVALID_REQUEST
+        elif response.is_success and reply.message is None:
+            return ProviderUnclear(f"{self.name} answered HTTP {response.status} without a task id.")
+        else:
+            code = ErrorCode.UNKNOWN
+        message = reply.message or f"HTTP {response.status}"
+        native_code = word or next(iter(reply.words), None)
+        failure = self._failure(code, "refused the request", native_code, message)
+        return ProviderRefused(failure, retry_after=_seconds(response.headers.get("retry-after")))
+
+    def _failure(self, code: ErrorCode, what: str, native_code: str | None, native_message: str | None) -> Failure:
+        said = (native_message or native_code or "")[:_LONGEST_NATIVE_TEXT]
+        return Failure(
+            code=code,
+            message=f"{self.name} {what}{f': {said}' if said else '.'}",
+            native_code=native_code,
+            native_message=native_message and native_message[:_LONGEST_NATIVE_TEXT],
+        )
+
+
+def json_post(url: str, document: Mapping[str, Json]) -> HttpRequest:
+    """A POST of a JSON document, the same bytes for the same document."""
+    body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    return HttpRequest(method="POST", url=url, headers={"content-type": "application/json"}, body=body)
+
+
+def with_options(document: Mapping[str, Json], options: Mapping[str, Json]) -> Mapping[str, Json]:
+    """`document` with the client's `provider_options` added.
+
+    Raises:
+        InvalidRequest: an option would overwrite what Pixhook itself sets.
+    """
+    if taken := sorted(document.keys() & options.keys()):
+        raise InvalidRequest(
+            f"Pixhook itself sets {taken[0]!r}; use the request's own fields for it.",
+            field=f"provider_options.{taken[0]}",
+        )
+    return {**document, **options}
+
+
+def parse_json(body: bytes | str) -> Json:
+    """The JSON value in `body`. Raises `UnexpectedPayload`."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnexpectedPayload(f"not JSON: {error}") from error
+
+
+def read_as[Document: BaseModel](kind: type[Document], document: Json) -> Document:
+    """`document` read as `kind`. Raises `UnexpectedPayload`, which never quotes the document."""
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        places = ", ".join(sorted({".".join(map(str, fault["loc"])) or "document" for fault in error.errors()}))
+        raise UnexpectedPayload(f"not as documented: {places}") from error
+
+
+def _seconds(retry_after: str | None) -> int | None:
+    return int(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None

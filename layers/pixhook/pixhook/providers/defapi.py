@@ -1,0 +1,119 @@
+"""defapi.org: one bare task object for callback and status; images as URLs or data URIs; calls back per request.
+
+Its documentation is short; `docs/providers/defapi.md` says what was taken from observed clients.
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar
+from urllib.parse import urlencode
+
+from pydantic import BaseModel
+
+from pixhook.catalogue import Offer
+from pixhook.model import HttpRequest, ImageRequest, Json, Outcome, OutcomeState
+from pixhook.providers.base import Capabilities, Provider, SubmitReply, json_post, read_as, with_options
+
+
+class _Reason(BaseModel):
+    message: str | None = None
+
+
+class _Task(BaseModel):
+    task_id: str | None = None
+    status: str | None = None
+    result: Json = None
+    consumed: str | int | float | None = None
+    status_reason: _Reason | None = None
+
+
+class _Accepted(BaseModel):
+    task_id: str | None = None
+
+
+class _Envelope(BaseModel):
+    code: int
+    message: str | None = None
+    detail: str | None = None
+
+
+class _SubmitEnvelope(_Envelope):
+    data: _Accepted | None = None
+
+
+class _StatusEnvelope(_Envelope):
+    data: _Task
+
+
+class Defapi(Provider):
+    """https://defapi.org"""
+
+    name = "defapi"
+    docs_url = "https://defapi.org"
+    base_url = "https://api.defapi.org"
+    capabilities = Capabilities(callback=True, several_images=True, inline_images=True)
+
+    # Task Status Values
+    states: ClassVar = {
+        "pending": OutcomeState.RUNNING,
+        "submitted": OutcomeState.RUNNING,
+        "in_progress": OutcomeState.RUNNING,
+        "success": OutcomeState.SUCCEEDED,
+        "failed": OutcomeState.FAILED,
+    }
+
+    # It gives no error identifiers, only text for people.
+    refusals: ClassVar = {}
+
+    def build_submit(self, request: ImageRequest, offer: Offer, callback_url: str) -> HttpRequest:
+        """POST /api/image/gen, or /api/gpt-image/gen for OpenAI's models, which call the ratio `size`."""
+        native = offer.fill(request)
+        is_gpt = offer.native_model.startswith("openai/")
+        values: dict[str, Json] = {
+            "model": offer.native_model,
+            "prompt": request.prompt,
+            "images": list(request.images) or None,
+            "callback_url": callback_url,
+            "size" if is_gpt else "aspect_ratio": native.aspect_ratio,
+            "image_size": native.resolution,
+            "output_format": native.output_format,
+        }
+        given = {name: value for name, value in values.items() if value is not None}
+        path = "/api/gpt-image/gen" if is_gpt else "/api/image/gen"
+        return json_post(f"{self.base_url}{path}", with_options(given, request.provider_options))
+
+    def build_status_read(self, native_model: str, ref: str) -> HttpRequest:
+        """GET /api/task/query, the same for all models."""
+        del native_model
+        return HttpRequest(method="GET", url=f"{self.base_url}/api/task/query?{urlencode({'task_id': ref})}")
+
+    def read_submit(self, document: Json) -> SubmitReply:
+        """`code` 0 is success; other numbers are not consistent between endpoints and mean only "not 0"."""
+        envelope = read_as(_SubmitEnvelope, document)
+        if envelope.code == 0:
+            return SubmitReply(ref=envelope.data.task_id if envelope.data else None)
+        return SubmitReply(message=envelope.detail or envelope.message or f"code {envelope.code}")
+
+    def observe(self, document: Json) -> Outcome:
+        """A callback is the bare task; a status read wraps it in `data`."""
+        if isinstance(document, dict) and "code" in document:
+            task = read_as(_StatusEnvelope, document).data
+        else:
+            task = read_as(_Task, document)
+        state = self.states.get(task.status or "", OutcomeState.UNKNOWN)
+        charge = None if task.consumed is None else str(task.consumed)
+        reason = task.status_reason.message if task.status_reason else None
+        if state is OutcomeState.FAILED:
+            return self.failed(task.task_id, None, reason, charge)
+        if state is OutcomeState.SUCCEEDED:
+            entries = task.result if isinstance(task.result, list) else [task.result]
+            images, texts = tuple(_texts(entries, "image")), " ".join(_texts(entries, "text"))
+            return self.succeeded(task.task_id, images, charge, remark=reason or texts or None)
+        return Outcome(state=state, ref=task.task_id)
+
+
+def _texts(entries: list[Json], name: str) -> Iterator[str]:
+    """The texts called `name` among result entries; a model that answers in words gives `text` for `image`."""
+    for entry in entries:
+        value = entry.get(name) if isinstance(entry, dict) else None
+        if isinstance(value, str) and value:
+            yield value

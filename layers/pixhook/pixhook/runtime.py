@@ -1,0 +1,177 @@
+"""The world as functions find it: settings, logger, clock, clients. Only `functions/` imports it.
+
+Rule 1: nothing else reads the environment.
+Rule 2: each thing is made once per environment, and only by a function that asks for it: the imports stand
+where they are needed, so that `authorize` does not load what only `finish` uses.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger
+
+from pixhook.aws.clients import client
+from pixhook.problems import CONTENT_TYPE, problem
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+    from aws_lambda_powertools.utilities.data_classes.api_gateway_proxy_event import (
+        APIGatewayEventRequestContext,
+    )
+
+    from pixhook.addresses import AddressGuard
+    from pixhook.aws.accounts import Accounts
+    from pixhook.aws.images import Images
+    from pixhook.aws.outcomes import Outcomes
+    from pixhook.aws.secrets import Secrets
+    from pixhook.aws.tasks import Tasks
+    from pixhook.flows.finish import Finisher
+
+logger = Logger(service="pixhook")
+
+
+class SettingsMissing(Exception):
+    """The function's environment lacks variables that the template sets. Not a `PixhookError`: nobody handles it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the template tells the functions, by the same names in capitals."""
+
+    accounts_table: str
+    admitted_image_hosts: str
+    callback_keys_secret: str
+    event_bus: str
+    finish_queue_url: str
+    images_bucket: str
+    providers_secret: str
+    public_base_url: str
+    retention_days: str
+    tasks_table: str
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "Settings":
+        """The settings in `environment`. Raises `SettingsMissing`, which names all that is missing."""
+        names = {field.name: field.name.upper() for field in fields(cls)}
+        if missing := [name for name in names.values() if name not in environment]:
+            raise SettingsMissing(f"Not set in the environment: {', '.join(missing)}")
+        return cls(**{field: environment[name] for field, name in names.items()})
+
+
+@cache
+def settings() -> Settings:
+    """This function's settings."""
+    return Settings.read(os.environ)
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+@cache
+def tasks() -> "Tasks":
+    """The task store."""
+    from pixhook.aws.tasks import Tasks
+
+    return Tasks(client("dynamodb"), settings().tasks_table, timedelta(days=int(settings().retention_days)))
+
+
+@cache
+def accounts() -> "Accounts":
+    """The account store."""
+    from pixhook.aws.accounts import Accounts
+
+    return Accounts(client("dynamodb"), settings().accounts_table)
+
+
+@cache
+def outcomes() -> "Outcomes":
+    """The outcome queue."""
+    from pixhook.aws.outcomes import Outcomes
+
+    return Outcomes(client("sqs"), client("s3"), settings().finish_queue_url, settings().images_bucket)
+
+
+@cache
+def images() -> "Images":
+    """The image store."""
+    from pixhook.aws.images import Images
+
+    return Images(client("s3"), settings().images_bucket)
+
+
+@cache
+def secrets() -> "Secrets":
+    """The secrets."""
+    from pixhook.aws.secrets import Secrets
+
+    return Secrets(client("secretsmanager"), settings().providers_secret, settings().callback_keys_secret)
+
+
+@cache
+def address_guard() -> "AddressGuard":
+    """Which hosts images may come from."""
+    from pixhook.addresses import AddressGuard
+
+    return AddressGuard([host for host in settings().admitted_image_hosts.split(",") if host])
+
+
+@cache
+def finisher() -> "Finisher":
+    """What ends tasks."""
+    from pixhook.aws.events import Events
+    from pixhook.flows.finish import Finisher
+    from pixhook.http import ImageFetcher
+
+    return Finisher(
+        outcomes=outcomes(),
+        tasks=tasks(),
+        images=images(),
+        events=Events(client("events"), settings().event_bus),
+        fetch=ImageFetcher(address_guard()),
+        clock=now,
+    )
+
+
+def public_base_url(context: "APIGatewayEventRequestContext") -> str:
+    """Where the API is for the outside: as configured, else where this very request has come in."""
+    configured = settings().public_base_url
+    if configured:
+        return configured
+    return f"https://{context.domain_name}{context.path.removesuffix(context.resource_path)}"
+
+
+def api() -> "APIGatewayRestResolver":
+    """A resolver whose errors are problem documents."""
+    from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+    from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+
+    from pixhook.errors import NotFound
+
+    app = APIGatewayRestResolver()
+
+    @app.exception_handler(Exception)
+    def answer(error: Exception) -> "Response[str]":
+        found = problem(error)
+        if found.is_ours:
+            logger.error("request failed", exc_info=error)
+        else:
+            logger.info("request refused", extra={"code": found.document["code"], "reason": found.document["detail"]})
+        return Response(
+            status_code=found.status,
+            content_type=CONTENT_TYPE,
+            body=json.dumps(found.document),
+            headers=dict(found.headers),
+        )
+
+    @app.exception_handler(NotFoundError)
+    def no_route(_: NotFoundError) -> "Response[str]":
+        return answer(NotFound("There is no such path."))
+
+    return app

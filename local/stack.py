@@ -1,0 +1,318 @@
+"""The real template on a local AWS: started, built, deployed, and set up with providers, an account and a key.
+
+What MiniStack needs beyond what AWS does is in `_after_deploy`, and only there.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import yaml
+from botocore.exceptions import ClientError
+
+from local.processes import Process, StartFailed
+from local.simulators import providers_secret
+
+ROOT = Path(__file__).parent.parent
+REGION = "us-east-1"
+_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+type Say = Callable[[str], None]
+
+
+class DeployFailed(Exception):
+    """Building or deploying went wrong; the message says what SAM said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackInfo:
+    """What `.local/stack.json` holds: all that a client of the local stack needs."""
+
+    endpoint_url: str
+    region: str
+    api_url: str
+    api_key: str
+    account_id: str
+    stack_name: str
+    event_bus: str
+    images_bucket: str
+    tasks_table: str
+    finish_queue_url: str
+    finish_dlq_url: str
+    providers_secret: str
+    admin_function: str
+    simulators_url: str
+
+    @classmethod
+    def read(cls, folder: Path) -> "StackInfo | None":
+        """The stack that was last set up in `folder`."""
+        file = folder / "stack.json"
+        return cls(**json.loads(file.read_text())) if file.exists() else None
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the local AWS, with an administrator's rights."""
+        return _client(service, self.endpoint_url)
+
+    def invoke_admin(self, **action: str) -> dict[str, str]:
+        """What the admin function answers. Raises `DeployFailed` with its error."""
+        answer = self.client("lambda").invoke(FunctionName=self.admin_function, Payload=json.dumps(action).encode())
+        result = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise DeployFailed(f"admin {action['action']}: {result.get('errorMessage', result)}")
+        return dict(result)
+
+
+class Stack:
+    """A local stack, with everything that belongs to it in one folder."""
+
+    def __init__(
+        self, folder: Path, *, port: int, simulators_port: int, simulators_options: tuple[str, ...] = (), say: Say = print
+    ) -> None:
+        """Ports of 0 are chosen free ones."""
+        self.folder = folder
+        self.name = "pixhook-local"
+        self._say = say
+        self._ministack = Process("ministack", folder)
+        self._simulators = Process("simulators", folder)
+        self._ports = {"ministack": port, "simulators": simulators_port}
+        self._simulators_options = simulators_options
+
+    def up(self) -> StackInfo:
+        """Brings everything up to date with the code; harmless if it is.
+
+        Raises:
+            StartFailed, DeployFailed: with the reason.
+        """
+        port = self._start_ministack()
+        endpoint = f"http://127.0.0.1:{port}"
+        simulators_url = f"http://127.0.0.1:{self._start_simulators()}"
+        self._say("Building and deploying template.yaml")
+        self._sam("build", "--parallel", "--cached", "--cache-dir", self.folder / "sam" / "cache", endpoint=endpoint)
+        outputs = self._deploy(endpoint)
+        api_url = _api_url(endpoint, outputs)
+        info = self._info(endpoint, api_url, simulators_url, outputs)
+        _after_deploy(info, outputs["ApiId"])
+        info.client("secretsmanager").put_secret_value(
+            SecretId=info.providers_secret, SecretString=json.dumps(providers_secret(simulators_url))
+        )
+        info = self._with_key(info)
+        (self.folder / "stack.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
+        return info
+
+    def down(self) -> None:
+        """Stops what runs and forgets the stack, which is gone with MiniStack's memory."""
+        for process in (self._simulators, self._ministack):
+            if process.stop():
+                self._say(f"Stopped {process.name}")
+        (self.folder / "stack.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+
+    def _start_ministack(self) -> int:
+        record = self._ministack.running()
+        if record is not None:
+            return record.port
+        port = self._free_port("ministack")
+        temporary = self.folder / "tmp"  # MiniStack leaves its workers' folders behind
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        (self.folder / "stack.json").unlink(missing_ok=True)
+        self._say(f"Starting MiniStack on 127.0.0.1:{port}")
+        self._ministack.start(
+            [ROOT / ".local" / "venvs" / "ministack" / "bin" / "ministack"],
+            # Its Lambda workers inherit this environment: nothing of the user's own gets into it.
+            environment={
+                "PATH": os.environ["PATH"],
+                "HOME": str(temporary),
+                "TMPDIR": str(temporary),
+                "BIND_HOST": "127.0.0.1",
+                "GATEWAY_PORT": str(port),
+                "AUTH": "true",  # IAM is enforced
+            },
+            port=port,
+            version="",
+            is_ready=lambda: _answers(f"http://127.0.0.1:{port}/_ministack/health"),
+        )
+        return port
+
+    def _start_simulators(self) -> int:
+        version = _digest(ROOT / "local" / "simulators") + "".join(self._simulators_options)
+        record = self._simulators.running()
+        if record is not None and record.version == version:
+            return record.port
+        port = record.port if record is not None else self._ports["simulators"]
+        if self._simulators.stop():
+            self._say("The simulators have changed: starting them anew")
+        port = port if record is not None else self._free_port("simulators")
+        self._say(f"Starting the provider simulators on 127.0.0.1:{port}")
+        self._simulators.start(
+            [ROOT / ".venv" / "bin" / "python", "-m", "local.simulators", "--port", str(port), *self._simulators_options],
+            environment={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            port=port,
+            version=version,
+            is_ready=lambda: _answers(f"http://127.0.0.1:{port}/health"),
+        )
+        return port
+
+    def _free_port(self, name: str) -> int:
+        """The port that was asked for. Raises `StartFailed` where somebody has it."""
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self._ports[name]))
+            except OSError as error:
+                variable = "PIXHOOK_PORT" if name == "ministack" else "PIXHOOK_SIMULATORS_PORT"
+                raise StartFailed(
+                    f"{name}: port {self._ports[name]} of 127.0.0.1 cannot be had ({error.strerror}). "
+                    f"Stop what uses it, or choose another: make up {variable}=..."
+                ) from error
+            return int(probe.getsockname()[1])
+
+    def _deploy(self, endpoint: str) -> dict[str, str]:
+        """Deploys until the API's URL, which only a deployment tells, is the one that it was told; the outputs."""
+        outputs = _outputs(endpoint, self.name)
+        while True:
+            api_url = _api_url(endpoint, outputs) if outputs else ""
+            self._sam(
+                *("deploy", "--template-file", self.folder / "sam" / "build" / "template.yaml"),
+                *("--stack-name", self.name, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
+                *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
+                *("--parameter-overrides", "AdmittedImageHosts=127.0.0.1"),
+                *([f"PublicBaseUrl={api_url}"] if api_url else []),
+                endpoint=endpoint,
+            )
+            outputs = _outputs(endpoint, self.name)
+            if _api_url(endpoint, outputs) == api_url:
+                return outputs
+
+    def _sam(self, command: str, *arguments: str | Path, endpoint: str) -> None:
+        bin_folder = ROOT / ".local" / "venvs" / "sam" / "bin"
+        build = ("--build-dir", self.folder / "sam" / "build") if command == "build" else ()
+        log = self.folder / "logs" / f"sam-{command}.log"
+        environment = os.environ | _CREDENTIALS | {
+            "PATH": f"{bin_folder}:{os.environ['PATH']}",
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_DEFAULT_REGION": REGION,
+            # The user's own profiles stay out of it.
+            "AWS_CONFIG_FILE": str(self.folder / "no-config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "no-credentials"),
+            "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "0.3",
+            "LAYER_PLATFORM": "host",
+        }
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            environment.pop(name, None)
+        with log.open("wb") as output:
+            done = subprocess.run(
+                [bin_folder / "sam", command, *build, *arguments],
+                cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
+            )
+        if done.returncode:
+            lines = log.read_text(errors="replace").splitlines()[-30:]
+            raise DeployFailed(f"sam {command} failed. The end of {log}:\n" + "\n".join(f"    {line}" for line in lines))
+
+    def _info(self, endpoint: str, api_url: str, simulators_url: str, outputs: Mapping[str, str]) -> StackInfo:
+        return StackInfo(
+            endpoint_url=endpoint,
+            region=REGION,
+            api_url=api_url,
+            api_key="",
+            account_id="",
+            stack_name=self.name,
+            event_bus=outputs["EventBus"],
+            images_bucket=outputs["ImagesBucket"],
+            tasks_table=outputs["TasksTable"],
+            finish_queue_url=outputs["FinishQueueUrl"],
+            finish_dlq_url=outputs["FinishDeadLetterQueueUrl"],
+            providers_secret=outputs["ProvidersSecret"],
+            admin_function=outputs["AdminFunction"],
+            simulators_url=simulators_url,
+        )
+
+    def _with_key(self, info: StackInfo) -> StackInfo:
+        """`info` with an account and a key: those of the last time, while the stack is the same."""
+        known = StackInfo.read(self.folder)
+        if known is not None:
+            return replace(info, account_id=known.account_id, api_key=known.api_key)
+        account_id = info.invoke_admin(action="create_account", name="local")["account_id"]
+        key = info.invoke_admin(action="create_key", account_id=account_id)["key"]
+        return replace(info, account_id=account_id, api_key=key)
+
+
+def _outputs(endpoint: str, name: str) -> dict[str, str]:
+    cloudformation = _client("cloudformation", endpoint)
+    try:
+        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+    except ClientError:
+        return {}  # its way to say that there is none yet
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def _api_url(endpoint: str, outputs: Mapping[str, str]) -> str:
+    return f"{endpoint}/_aws/execute-api/{outputs['ApiId']}/v1"
+
+
+def _after_deploy(info: StackInfo, api_id: str) -> None:
+    """Tells MiniStack what it does not take over from the template: the API's own error documents."""
+    apigateway = info.client("apigateway")
+    template = read_template()
+    responses = template["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    for kind, response in responses.items():
+        status = {"statusCode": str(response["StatusCode"])} if "StatusCode" in response else {}
+        headers = response["ResponseParameters"]["Headers"]
+        apigateway.put_gateway_response(
+            restApiId=api_id,
+            responseType=kind,
+            responseParameters={f"gatewayresponse.header.{name}": value for name, value in headers.items()},
+            responseTemplates=response["ResponseTemplates"],
+            **status,
+        )
+    apigateway.create_deployment(restApiId=api_id, stageName="v1")
+
+
+def read_template() -> dict[str, Any]:
+    """The template as data; CloudFormation's tags stand as their plain values."""
+    return dict(yaml.load((ROOT / "template.yaml").read_text(), _TemplateLoader))  # noqa: S506 - a safe loader
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """Reads `!Ref x` and its like."""
+
+
+def _plain(loader: _TemplateLoader, _tag: str, node: yaml.Node) -> Any:
+    match node:
+        case yaml.ScalarNode():
+            return loader.construct_scalar(node)
+        case yaml.SequenceNode():
+            return loader.construct_sequence(node, deep=True)
+        case yaml.MappingNode():
+            return loader.construct_mapping(node, deep=True)
+
+
+_TemplateLoader.add_multi_constructor("!", _plain)
+
+
+def _client(service: str, endpoint: str) -> Any:
+    """A boto3 client of the local AWS, with an administrator's rights."""
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)  # noqa: S106
+    return session.client(service, endpoint_url=endpoint)  # type: ignore[call-overload]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _digest(folder: Path) -> str:
+    files = sorted(folder.rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
