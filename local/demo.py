@@ -1,3 +1,7 @@
 """placeholder"""
+
+
 class DemoFailed(Exception): ...
+
+
 def demo(info, folder): ...

@@ -75,7 +75,13 @@ class Stack:
     """A local stack, with everything that belongs to it in one folder."""
 
     def __init__(
-        self, folder: Path, *, port: int, simulators_port: int, simulators_options: tuple[str, ...] = (), say: Say = print
+        self,
+        folder: Path,
+        *,
+        port: int,
+        simulators_port: int,
+        simulators_options: tuple[str, ...] = (),
+        say: Say = print,
     ) -> None:
         """Ports of 0 are chosen free ones."""
         self.folder = folder
@@ -154,7 +160,14 @@ class Stack:
         port = port if record is not None else self._free_port("simulators")
         self._say(f"Starting the provider simulators on 127.0.0.1:{port}")
         self._simulators.start(
-            [ROOT / ".venv" / "bin" / "python", "-m", "local.simulators", "--port", str(port), *self._simulators_options],
+            [
+                ROOT / ".venv" / "bin" / "python",
+                "-m",
+                "local.simulators",
+                "--port",
+                str(port),
+                *self._simulators_options,
+            ],
             environment={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
             port=port,
             version=version,
@@ -197,27 +210,38 @@ class Stack:
         bin_folder = ROOT / ".local" / "venvs" / "sam" / "bin"
         build = ("--build-dir", self.folder / "sam" / "build") if command == "build" else ()
         log = self.folder / "logs" / f"sam-{command}.log"
-        environment = os.environ | _CREDENTIALS | {
-            "PATH": f"{bin_folder}:{os.environ['PATH']}",
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_DEFAULT_REGION": REGION,
-            # The user's own profiles stay out of it.
-            "AWS_CONFIG_FILE": str(self.folder / "no-config"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "no-credentials"),
-            "SAM_CLI_TELEMETRY": "0",
-            "SAM_CLI_POLL_DELAY": "0.3",
-            "LAYER_PLATFORM": "host",
-        }
+        environment = (
+            os.environ
+            | _CREDENTIALS
+            | {
+                "PATH": f"{bin_folder}:{os.environ['PATH']}",
+                "AWS_ENDPOINT_URL": endpoint,
+                "AWS_DEFAULT_REGION": REGION,
+                # The user's own profiles stay out of it.
+                "AWS_CONFIG_FILE": str(self.folder / "no-config"),
+                "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "no-credentials"),
+                "SAM_CLI_TELEMETRY": "0",
+                "SAM_CLI_POLL_DELAY": "0.3",
+                "LAYER_PLATFORM": "host",
+            }
+        )
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             environment.pop(name, None)
         with log.open("wb") as output:
             done = subprocess.run(
                 [bin_folder / "sam", command, *build, *arguments],
-                cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                check=False,
             )
         if done.returncode:
             lines = log.read_text(errors="replace").splitlines()[-30:]
-            raise DeployFailed(f"sam {command} failed. The end of {log}:\n" + "\n".join(f"    {line}" for line in lines))
+            raise DeployFailed(
+                f"sam {command} failed. The end of {log}:\n" + "\n".join(f"    {line}" for line in lines)
+            )
 
     def _info(self, endpoint: str, api_url: str, simulators_url: str, outputs: Mapping[str, str]) -> StackInfo:
         return StackInfo(
@@ -257,7 +281,7 @@ def _outputs(endpoint: str, name: str) -> dict[str, str]:
 
 
 def _api_url(endpoint: str, outputs: Mapping[str, str]) -> str:
-    return f"{endpoint}/_aws/execute-api/{outputs['ApiId']}/v1"
+    return f"{endpoint.replace('127.0.0.1', 'localhost')}/_aws/execute-api/{outputs['ApiId']}/v1"
 
 
 def _after_deploy(info: StackInfo, api_id: str) -> None:

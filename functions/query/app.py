@@ -24,7 +24,7 @@ def get_image(task_id: str) -> dict[str, Json]:
 def get_file(task_id: str, number: str) -> Response[str]:
     """A redirect to where the file can be read for a while."""
     url = file_url(_own(task_id), number, presign=images.presign)
-    return Response(status_code=302, headers={"location": url, "cache-control": "no-store"})
+    return Response(status_code=302, body="", headers={"location": url, "cache-control": "no-store"})
 
 
 def _own(task_id: str) -> Task:

@@ -16,19 +16,22 @@ _PURPOSE = "pixhook/callback/v1"
 
 
 def callback_url(base_url: str, provider: str, task_id: str, keys: Sequence[str]) -> str:
-    """Where `provider` shall call back for the task; `keys` as `verify` takes them."""
+    """Where `provider` shall call back for the task, under the first of `keys`."""
     return f"{base_url.rstrip('/')}/callbacks/{provider}/{task_id}/{_mac(keys[0], provider, task_id)}"
 
 
-def verify(provider: str, task_id: str, mac: str, keys: Sequence[str]) -> None:
-    """Nothing, where one of `keys` made `mac` for this provider and task.
+def verify(path: str, keys: Sequence[str]) -> tuple[str, str]:
+    """The provider and the task id in what follows `/callbacks/`, if one of `keys` made its MAC.
 
     Raises:
         CallbackRejected: for any other string whatever.
     """
+    provider, _, rest = path.partition("/")
+    task_id, _, mac = rest.partition("/")
     given = mac.encode("utf-8", "surrogatepass")  # bytes: compare_digest refuses text that is not ASCII
     if not any(hmac.compare_digest(given, _mac(key, provider, task_id).encode()) for key in keys):
         raise CallbackRejected("The callback URL does not carry a valid MAC.")
+    return provider, task_id
 
 
 def _mac(key: str, provider: str, task_id: str) -> str:

@@ -156,7 +156,6 @@ def api() -> "APIGatewayRestResolver":
 
     app = APIGatewayRestResolver()
 
-    @app.exception_handler(Exception)
     def answer(error: Exception) -> "Response[str]":
         found = problem(error)
         if found.is_ours:
@@ -170,8 +169,9 @@ def api() -> "APIGatewayRestResolver":
             headers=dict(found.headers),
         )
 
-    @app.exception_handler(NotFoundError)
     def no_route(_: NotFoundError) -> "Response[str]":
         return answer(NotFound("There is no such path."))
 
+    app.exception_handler(Exception)(answer)
+    app.exception_handler(NotFoundError)(no_route)
     return app

@@ -22,16 +22,14 @@ class Outcomes(Protocol):
     def send(self, message: OutcomeMessage) -> None: ...
 
 
-def receive(
-    provider_name: str, task_id: str, mac: str, body: bytes, *, keys: Sequence[str], outcomes: Outcomes
-) -> None:
-    """Makes what the provider says durable, if it says how the task ended.
+def receive(path: str, body: bytes, *, keys: Sequence[str], outcomes: Outcomes) -> None:
+    """Makes what the provider says durable, if it says how the task ended; `path` is what follows `/callbacks/`.
 
     Raises:
         CallbackRejected: the URL is not one of ours.
         StoreUnavailable: the outcome may not be durable; the provider has to call again.
     """
-    callbacks.verify(provider_name, task_id, mac, keys)
+    provider_name, task_id = callbacks.verify(path, keys)
     provider = PROVIDERS.get(provider_name)
     if provider is None:
         raise CallbackRejected(f"There is no provider {provider_name!r} any more.")

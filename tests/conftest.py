@@ -1,0 +1,28 @@
+"""What every test gets: an environment of our own making, and no network."""
+
+import pytest
+
+SETTINGS = {
+    "ACCOUNTS_TABLE": "accounts",
+    "ADMITTED_IMAGE_HOSTS": "",
+    "CALLBACK_KEYS_SECRET": "callback-keys",
+    "EVENT_BUS": "events",
+    "FINISH_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/finish.fifo",
+    "IMAGES_BUCKET": "images",
+    "PROVIDERS_SECRET": "providers",
+    "PUBLIC_BASE_URL": "https://pixhook.example/v1",
+    "RETENTION_DAYS": "30",
+    "TASKS_TABLE": "tasks",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings and credentials that lead nowhere."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

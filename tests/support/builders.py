@@ -1,0 +1,43 @@
+"""Nouns with every field filled in, of which a test names only those that it is about."""
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+from PIL import Image as Picture
+
+from pixhook.model import ImageRequest, Status, Task
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+TASK_ID = "tsk_01JNEZ2W3GQK4T5V6X7Y8Z9ABC"
+ACCOUNT_ID = "acc_01JNEZ2W3GQK4T5V6X7Y8Z9ABC"
+
+
+def a_request(**changes: Any) -> ImageRequest:
+    """A text-to-image request."""
+    return ImageRequest(**{"model": "nano-banana-2", "prompt": "a fox in the snow", **changes})
+
+
+def a_task(**changes: Any) -> Task:
+    """A task that the provider has accepted."""
+    return Task(
+        **{
+            "id": TASK_ID,
+            "account_id": ACCOUNT_ID,
+            "status": Status.PROCESSING,
+            "request": a_request(),
+            "provider": "apixo",
+            "native_model": "nano-banana-2",
+            "created_at": NOW,
+            "updated_at": NOW,
+            "ref": "task_12345678",
+            **changes,
+        }
+    )
+
+
+def a_picture(kind: str = "PNG", size: tuple[int, int] = (64, 48)) -> bytes:
+    """A real image file."""
+    content = io.BytesIO()
+    Picture.effect_noise(size, 50).convert("RGB").save(content, kind)
+    return content.getvalue()
