@@ -101,12 +101,9 @@ class Stack:
         port = self._start_ministack()
         endpoint = f"http://127.0.0.1:{port}"
         simulators_url = f"http://127.0.0.1:{self._start_simulators()}"
-        self._say("Building and deploying template.yaml")
-        self._sam("build", "--parallel", "--cached", "--cache-dir", self.folder / "sam" / "cache", endpoint=endpoint)
-        outputs = self._deploy(endpoint)
+        outputs = self._build_and_deploy(endpoint)
         api_url = _api_url(endpoint, outputs)
         info = self._info(endpoint, api_url, simulators_url, outputs)
-        _after_deploy(info, outputs["ApiId"])
         info.client("secretsmanager").put_secret_value(
             SecretId=info.providers_secret, SecretString=json.dumps(providers_secret(simulators_url))
         )
@@ -119,18 +116,26 @@ class Stack:
         for process in (self._simulators, self._ministack):
             if process.stop():
                 self._say(f"Stopped {process.name}")
-        (self.folder / "stack.json").unlink(missing_ok=True)
+        self._forget()
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+
+    def _fresh_folder(self, name: str) -> Path:
+        folder = self.folder / "tmp" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def _forget(self) -> None:
+        for name in ("stack.json", "deployed"):
+            (self.folder / name).unlink(missing_ok=True)
 
     def _start_ministack(self) -> int:
         record = self._ministack.running()
         if record is not None:
             return record.port
         port = self._free_port("ministack")
-        temporary = self.folder / "tmp"  # MiniStack leaves its workers' folders behind
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        (self.folder / "stack.json").unlink(missing_ok=True)
+        temporary = self._fresh_folder("ministack")  # it leaves its workers' folders behind
+        self._forget()
         self._say(f"Starting MiniStack on 127.0.0.1:{port}")
         self._ministack.start(
             [ROOT / ".local" / "venvs" / "ministack" / "bin" / "ministack"],
@@ -168,7 +173,12 @@ class Stack:
                 str(port),
                 *self._simulators_options,
             ],
-            environment={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            environment={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(ROOT),
+                "PYTHONUNBUFFERED": "1",
+                "TMPDIR": str(self._fresh_folder("simulators")),
+            },
             port=port,
             version=version,
             is_ready=lambda: _answers(f"http://127.0.0.1:{port}/health"),
@@ -188,6 +198,19 @@ class Stack:
                     f"Stop what uses it, or choose another: make up {variable}=..."
                 ) from error
             return int(probe.getsockname()[1])
+
+    def _build_and_deploy(self, endpoint: str) -> dict[str, str]:
+        """Deploys what the code now is, if it is not that which stands; the stack's outputs."""
+        code = _digest(ROOT / "template.yaml", ROOT / "functions", ROOT / "layers", Path(__file__))
+        deployed = self.folder / "deployed"
+        if deployed.exists() and deployed.read_text() == code:
+            return _outputs(endpoint, self.name)
+        self._say("Building and deploying template.yaml")
+        self._sam("build", "--parallel", "--cached", "--cache-dir", self.folder / "sam" / "cache", endpoint=endpoint)
+        outputs = self._deploy(endpoint)
+        _after_deploy(endpoint, outputs["ApiId"])
+        deployed.write_text(code)
+        return outputs
 
     def _deploy(self, endpoint: str) -> dict[str, str]:
         """Deploys until the API's URL, which only a deployment tells, is the one that it was told; the outputs."""
@@ -284,9 +307,9 @@ def _api_url(endpoint: str, outputs: Mapping[str, str]) -> str:
     return f"{endpoint.replace('127.0.0.1', 'localhost')}/_aws/execute-api/{outputs['ApiId']}/v1"
 
 
-def _after_deploy(info: StackInfo, api_id: str) -> None:
+def _after_deploy(endpoint: str, api_id: str) -> None:
     """Tells MiniStack what it does not take over from the template: the API's own error documents."""
-    apigateway = info.client("apigateway")
+    apigateway = _client("apigateway", endpoint)
     template = read_template()
     responses = template["Resources"]["Api"]["Properties"]["GatewayResponses"]
     for kind, response in responses.items():
@@ -337,6 +360,8 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _digest(folder: Path) -> str:
-    files = sorted(folder.rglob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+def _digest(*places: Path) -> str:
+    """What changes when a file under `places` does."""
+    files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    sources = [file for file in files if file.is_file() and file.suffix != ".pyc"]
+    return hashlib.sha256(b"".join(f"{file}\0".encode() + file.read_bytes() for file in sources)).hexdigest()

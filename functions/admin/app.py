@@ -1,6 +1,7 @@
 """Accounts and keys, for operators: invoked with IAM only."""
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
 from pixhook.flows.admin import administer
 from pixhook.model import Json
 from pixhook.runtime import accounts, logger, now

@@ -2,6 +2,7 @@
 
 from aws_lambda_powertools.utilities.data_classes import SQSEvent, event_source
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
 from pixhook.runtime import finisher, logger
 
 finish = finisher().handle

@@ -4,6 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
 from pixhook import runtime
 from pixhook.documents import task_document
 from pixhook.flows.query import file_url, find_task

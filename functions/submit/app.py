@@ -5,11 +5,12 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from ulid import ULID
+
 from pixhook import runtime
 from pixhook.documents import task_document
 from pixhook.flows.submit import read_request, submit
 from pixhook.http import HttpSender
-from ulid import ULID
 
 app = runtime.api()
 logger = runtime.logger

@@ -1,0 +1,21 @@
+"""Simulators of the providers, in one process: each speaks its provider's dialect, draws and calls back."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from local.simulators.apixo import Apixo
+from local.simulators.defapi import Defapi
+from local.simulators.provider import Provider
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType({p.name: p for p in (Apixo(), Defapi())})
+
+
+def providers_secret(simulators_url: str) -> dict[str, dict[str, str]]:
+    """The gateway's secret that puts the simulators in the providers' place: key and base URL by name."""
+    return {
+        name: {
+            "api_key": provider.api_key,
+            "base_url": f"{simulators_url.rstrip('/')}/{name}{provider.base_path}",
+        }
+        for name, provider in PROVIDERS.items()
+    }

@@ -1,0 +1,117 @@
+"""What a simulated provider is: a dialect, as data and pure functions.
+
+1. A provider reads submits and writes documents; it never sends, waits, draws or remembers.
+2. The documents of a task follow from its `state` alone: images and failure may both be at hand, because a
+   misbehaving delivery may claim either end.
+3. Whatever a provider does not accept, it raises as `Refused`; the words of the refusal are its own.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+type Document = dict[str, Any]
+type ImageFormat = Literal["png", "jpeg", "webp"]
+type ResultShape = Literal["array", "object", "text"]
+type State = Literal["pending", "processing", "success", "failed"]
+
+# The long side of a drawn image in pixels, for each resolution a provider may be asked for: small enough to
+# be drawn at once, different enough to be told apart.
+LONG_SIDES: Mapping[str, int] = {"1k": 512, "2k": 768, "3k": 896, "4k": 1024}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a submit asked for, in no provider's terms.
+
+    `ratio` is width to height, None where the provider may choose. `callback_url` is None when nobody asked
+    for a callback.
+    """
+
+    model: str
+    prompt: str
+    ratio: tuple[int, int] | None = None
+    long_side: int = LONG_SIDES["1k"]
+    format: ImageFormat = "png"
+    count: int = 1
+    references: tuple[str, ...] = ()
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task failed; a provider without codes writes the message alone."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One accepted submit. Times are Unix milliseconds; images are URLs or data URIs."""
+
+    id: str
+    provider: str
+    order: Order
+    created_ms: int
+    failure: Failure
+    state: State = "pending"
+    completed_ms: int = 0
+    images: tuple[str, ...] = ()
+    shape: ResultShape = "array"
+
+
+class Refused(Exception):
+    """A request that the provider does not accept; without words, it uses those it has for the status."""
+
+    def __init__(self, status: int, message: str | None = None, code: str | None = None) -> None:
+        super().__init__(status, message, code)
+        self.status = status
+        self.message = message
+        self.code = code
+
+
+class Provider(ABC):
+    """One provider's dialect.
+
+    Paths are relative to the base URL, which is the simulators' URL, the provider's name and `base_path`.
+    `task_field` is the parameter of a status read that holds the task id, in the path or in the query.
+    `prompt_at` says where the prompt stands in a submit's body. `retries_s` are the pauses before a callback
+    that was not answered by 200 is sent again.
+    """
+
+    name: ClassVar[str]
+    api_key: ClassVar[str]
+    base_path: ClassVar[str] = ""
+    submit_paths: ClassVar[tuple[str, ...]]
+    status_path: ClassVar[str]
+    task_field: ClassVar[str]
+    prompt_at: ClassVar[tuple[str, ...]]
+    retries_s: ClassVar[tuple[float, ...]] = ()
+    callback_timeout_s: ClassVar[float] = 30
+    unreadable_reference: ClassVar[Failure]
+    sensitive_content: ClassVar[Failure]
+
+    @abstractmethod
+    def new_task_id(self) -> str: ...
+
+    @abstractmethod
+    def read_submit(self, path: str, params: Mapping[str, str], body: Document) -> Order:
+        """The order in a submit to one of `submit_paths`; raises Refused."""
+
+    @abstractmethod
+    def accepted(self, task: Task) -> Document: ...
+
+    @abstractmethod
+    def status(self, task: Task) -> Document: ...
+
+    @abstractmethod
+    def callback(self, task: Task) -> Document: ...
+
+    @abstractmethod
+    def refusal(self, refused: Refused, *, reading: bool) -> Document:
+        """The body that goes with the refusal's status; `reading` tells status reads from submits."""
+
+    @abstractmethod
+    def missing(self, field: str) -> Refused: ...
