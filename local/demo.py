@@ -1,11 +1,8 @@
 """`make demo`: an image or two from each provider, through the public API, with somebody listening on the bus."""
 
-import json
 import sys
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from local.stack import StackInfo
+from local.subscriber import Subscriber, subscriber
 from local.waiting import wait_until
 
 PATIENCE_SECONDS = 90
@@ -54,7 +52,7 @@ def demo(info: StackInfo, folder: Path) -> None:
         timeout=30,
         trust_env=False,
     )
-    with api, _subscription(info) as subscription:
+    with api, subscriber(info) as listener:
         orders = [_Order(request=request) for request in _requests(info)]
         with Live(console=console, refresh_per_second=8, transient=True) as live:
             for order in orders:
@@ -63,7 +61,7 @@ def demo(info: StackInfo, folder: Path) -> None:
                 live.update(_table(orders))
 
             def all_have_ended() -> bool:
-                _listen(subscription, orders)
+                _listen(listener, orders)
                 _ask(api, orders)
                 live.update(_table(orders))
                 return all(order.has_ended for order in orders)
@@ -73,7 +71,7 @@ def demo(info: StackInfo, folder: Path) -> None:
         _check(orders)
         files = [file for order in orders for file in _save(api, order, folder / "images")]
     console.print(f"\nSaved {len(files)} images under {folder.name}/images/. The stack goes on running; try:\n")
-    print(_how_to_go_on(info, orders[0].task["id"]))
+    print(_how_to_go_on(orders[0].task["id"]))
 
 
 def _requests(info: StackInfo) -> list[dict[str, Any]]:
@@ -92,29 +90,6 @@ def _requests(info: StackInfo) -> list[dict[str, Any]]:
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Subscription:
-    sqs: Any
-    queue_url: str
-
-
-@contextmanager
-def _subscription(info: StackInfo) -> Iterator[_Subscription]:
-    """A queue that gets a copy of every event on the bus, as any subscriber may have."""
-    name = f"demo-{uuid.uuid4().hex[:8]}"
-    sqs, events = info.client("sqs"), info.client("events")
-    queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    events.put_rule(Name=name, EventBusName=info.event_bus, EventPattern=json.dumps({"source": ["pixhook"]}))
-    events.put_targets(Rule=name, EventBusName=info.event_bus, Targets=[{"Id": "queue", "Arn": arn}])
-    try:
-        yield _Subscription(sqs=sqs, queue_url=queue_url)
-    finally:
-        events.remove_targets(Rule=name, EventBusName=info.event_bus, Ids=["queue"])
-        events.delete_rule(Name=name, EventBusName=info.event_bus)
-        sqs.delete_queue(QueueUrl=queue_url)
-
-
 def _answer(response: httpx.Response) -> dict[str, Any]:
     if not response.is_success:
         raise DemoFailed(
@@ -123,14 +98,11 @@ def _answer(response: httpx.Response) -> dict[str, Any]:
     return dict(response.json())
 
 
-def _listen(subscription: _Subscription, orders: list[_Order]) -> None:
-    received = subscription.sqs.receive_message(QueueUrl=subscription.queue_url, MaxNumberOfMessages=10)
-    for message in received.get("Messages", []):
-        event = json.loads(message["Body"])
+def _listen(listener: Subscriber, orders: list[_Order]) -> None:
+    for event in listener.receive():
         for order in orders:
             if order.task["id"] == event["detail"]["task_id"]:
                 order.event = event
-        subscription.sqs.delete_message(QueueUrl=subscription.queue_url, ReceiptHandle=message["ReceiptHandle"])
 
 
 def _ask(api: httpx.Client, orders: list[_Order]) -> None:
@@ -184,10 +156,9 @@ def _save(api: httpx.Client, order: _Order, folder: Path) -> Iterator[Path]:
         yield path
 
 
-def _how_to_go_on(info: StackInfo, task_id: str) -> str:
+def _how_to_go_on(task_id: str) -> str:
     return f"""\
-    API={info.api_url}
-    KEY={info.api_key}
+    source .local/env
     curl $API/images -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
         -d '{{"model": "nano-banana-2", "prompt": "a robot tending a garden"}}'
     curl $API/images/{task_id} -H "Authorization: Bearer $KEY"

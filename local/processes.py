@@ -36,6 +36,8 @@ class Process:
         self.name = name
         self.log = folder / "logs" / f"{name}.log"
         self._record = folder / "run" / f"{name}.json"
+        self._child: subprocess.Popen[bytes] | None = None
+        """Where it is this very program that started it."""
 
     def running(self) -> Record | None:
         """Its record, if it still runs."""
@@ -60,6 +62,7 @@ class Process:
             process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+        self._child = process
         born = psutil.Process(process.pid).create_time()
         record = Record(pid=process.pid, born=born, port=port, version=version)
         self._record.write_text(json.dumps(asdict(record)))
@@ -79,6 +82,8 @@ class Process:
             _, alive = psutil.wait_procs(family, timeout=10)
             for process in alive:
                 process.kill()
+        if self._child is not None:
+            self._child.wait()
         self._record.unlink(missing_ok=True)
         return record is not None
 

@@ -6,6 +6,7 @@ What MiniStack needs beyond what AWS does is in `_after_deploy`, and only there.
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -109,6 +110,7 @@ class Stack:
         )
         info = self._with_key(info)
         (self.folder / "stack.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
+        (self.folder / "env").write_text(_shell_variables(info))
         return info
 
     def down(self) -> None:
@@ -126,7 +128,7 @@ class Stack:
         return folder
 
     def _forget(self) -> None:
-        for name in ("stack.json", "deployed"):
+        for name in ("stack.json", "env", "deployed"):
             (self.folder / name).unlink(missing_ok=True)
 
     def _start_ministack(self) -> int:
@@ -292,6 +294,20 @@ class Stack:
         account_id = info.invoke_admin(action="create_account", name="local")["account_id"]
         key = info.invoke_admin(action="create_key", account_id=account_id)["key"]
         return replace(info, account_id=account_id, api_key=key)
+
+
+def _shell_variables(info: StackInfo) -> str:
+    """What a shell `source`s to speak with the stack, and with its AWS by `aws` or `sam`."""
+    variables = {
+        "API": info.api_url,
+        "KEY": info.api_key,
+        "SIMULATORS": info.simulators_url,
+        "STACK": info.stack_name,
+        "AWS_ENDPOINT_URL": info.endpoint_url,
+        "AWS_DEFAULT_REGION": info.region,
+        **_CREDENTIALS,
+    }
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
 def _outputs(endpoint: str, name: str) -> dict[str, str]:
