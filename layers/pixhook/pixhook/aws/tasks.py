@@ -43,7 +43,7 @@ class Tasks:
                         "provider": task.provider,
                         "native_model": task.native_model,
                         # As text: metadata and options come back exactly as they came, floats and all.
-                        "request": json.dumps(asdict(task.request), separators=(",", ":")),
+                        "request": json.dumps(asdict(task.request), separators=(",", ":"), ensure_ascii=False),
                         "created_at": _text(task.created_at),
                         "updated_at": _text(task.updated_at),
                         "expires_at": int((task.created_at + self._retention).timestamp()),

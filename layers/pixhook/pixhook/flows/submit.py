@@ -36,6 +36,7 @@ from pixhook.model import (
     HttpRequest,
     HttpResponse,
     ImageRequest,
+    Json,
     Outcome,
     OutcomeMessage,
     OutcomeState,
@@ -47,8 +48,8 @@ from pixhook.providers import PROVIDERS
 MAX_BODY_BYTES = 256 * 1024
 """A task with its request fits a DynamoDB item of 400 KB."""
 
-MAX_METADATA_BYTES = 16 * 1024
-"""As JSON; the metadata also travels in the event, which EventBridge limits to 256 KiB."""
+MAX_FREE_FORM_BYTES = 16 * 1024
+"""Of metadata and of provider options, as JSON; the metadata also travels in the event."""
 
 _request = TypeAdapter(ImageRequest)
 _log = logging.getLogger(__name__)
@@ -85,8 +86,7 @@ def read_request(content_type: str, body: bytes, guard: AddressGuard) -> ImageRe
         field = ".".join(map(str, fault["loc"])) or None
         raise InvalidRequest(_said(fault["type"], fault["msg"], field), field=field) from None
     for name in ("metadata", "provider_options"):
-        if len(json.dumps(getattr(request, name))) > MAX_METADATA_BYTES:
-            raise InvalidRequest(f"{name} takes at most {MAX_METADATA_BYTES} bytes of JSON.", field=name)
+        _check_free_form(name, getattr(request, name))
     for number, url in enumerate(request.images):
         try:
             guard.parse(url)
@@ -142,6 +142,16 @@ def submit(
         _log.warning("submit unclear", extra={"provider": provider.name, "reason": str(error)})
         return task
     return _accepted(task, ref, tasks, clock)
+
+
+def _check_free_form(name: str, value: Json) -> None:
+    """Whether it can be passed on as it came. Raises `InvalidRequest`."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:  # a number such as 1e999, for which JSON has no way back
+        raise InvalidRequest(f"{name} holds a number that is not finite.", field=name) from None
+    if len(text) > MAX_FREE_FORM_BYTES:
+        raise InvalidRequest(f"{name} takes at most {MAX_FREE_FORM_BYTES} bytes of JSON.", field=name)
 
 
 def _configured(credentials: Mapping[str, Credential]) -> Collection[str]:
