@@ -13,4 +13,5 @@ finish = finisher().handle
 def handler(event: SQSEvent, context: LambdaContext) -> None:
     """Ends the task of each record; the template has them come one at a time."""
     for record in event.records:
+        logger.append_keys(task_id=record.attributes.message_group_id)
         finish(record.body, record.receipt_handle, int(record.attributes.approximate_receive_count or 1))

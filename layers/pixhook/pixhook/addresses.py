@@ -13,6 +13,8 @@ from pixhook.errors import ImageRejected
 
 type Address = IPv4Address | IPv6Address
 
+_TEREDO = IPv6Network("2001::/32")  # RFC 4380: names two IPv4 addresses, and nobody serves an image from it
+_DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637, unknown to Python before 3.13.1
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; the address that is meant is in the last 32 bits
 _LONGEST_URL = 8_192
 
@@ -23,7 +25,7 @@ def is_public(address: Address) -> bool:
         embedded = _embedded(address)
         if embedded is not None:
             return is_public(embedded)
-        if address.is_site_local:
+        if address.is_site_local or address in _TEREDO or address in _DOCUMENTATION:
             return False
     # Multicast counts as global, but nobody serves an image from it.
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
@@ -34,8 +36,6 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
         return address.sixtofour
-    if address.teredo is not None:
-        return address.teredo[1]
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return None
@@ -71,11 +71,13 @@ class AddressGuard:
             raise ImageRejected("The image's URL holds characters that no URL has.")
         try:
             parts = urlsplit(url)
-            _ = parts.port  # refuses what is not a number up to 65535
+            port = parts.port  # refuses what is not a number up to 65535
         except ValueError as error:
             raise ImageRejected(f"The image's URL cannot be read: {error}.") from error
         if not parts.hostname:
             raise ImageRejected("The image's URL names no host.")
+        if port == 0:
+            raise ImageRejected("The image's URL names port 0.")
         if parts.username is not None or parts.password is not None:
             raise ImageRejected("The image's URL carries credentials.")
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in self._admitted):

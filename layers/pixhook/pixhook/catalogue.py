@@ -66,6 +66,7 @@ class Offer:
             aspect_ratio=self._native("aspect_ratio", request.aspect_ratio, self.aspect_ratios),
             resolution=self._native("resolution", request.resolution, self.resolutions),
             output_format=self._native("output_format", request.output_format, self.output_formats),
+            web_search=request.web_search if self.web_search else None,
         )
 
     def _native(self, name: str, value: str | None, choices: Mapping[str, str]) -> str | None:
@@ -81,10 +82,10 @@ def _limits(numbers: range) -> str:
 
 
 def _prompt_fault(prompt: str, lengths: range, by: str) -> str:
-    if not prompt.strip():
-        return "A prompt is required."
     if lengths[-1] == 0:
         return f"{by} takes no prompt."
+    if not prompt.strip():
+        return "A prompt is required."
     return f"{by} takes a prompt of at most {lengths[-1]} characters; this one has {len(prompt)}."
 
 

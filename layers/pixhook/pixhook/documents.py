@@ -63,7 +63,7 @@ def event_detail(task: Task) -> dict[str, Json]:
 
 
 def _error(failure: Failure | None) -> dict[str, Json] | None:
-    return None if failure is None else {**asdict(failure), "retryable": failure.code.is_retryable}
+    return None if failure is None else {**asdict(failure.for_client()), "retryable": failure.code.is_retryable}
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
 from urllib.parse import urljoin
 
@@ -28,6 +29,9 @@ MAX_ANSWER_BYTES = 1024 * 1024
 CONNECT_SECONDS = 5.0
 FETCH_SECONDS = 60.0
 """All the time for one image: as many as one outcome may have, four at a time, fit into the function's time."""
+
+_SILENCE_SECONDS = 20.0
+_TOO_SLOW = f"The image took more than {FETCH_SECONDS:.0f} seconds."
 
 MAX_REDIRECTS = 3
 
@@ -57,7 +61,7 @@ class HttpSender:
             transport=transport,
             timeout=httpx.Timeout(SEND_SECONDS, connect=CONNECT_SECONDS),
             limits=httpx.Limits(max_keepalive_connections=0),
-            headers={"user-agent": _USER_AGENT},
+            headers={"user-agent": _USER_AGENT, "accept-encoding": "identity"},
             trust_env=False,
             verify=_tls(),
         )
@@ -83,6 +87,8 @@ class HttpSender:
                 return HttpResponse(status=response.status_code, headers=headers, body=bytes(body))
         except UNSENT as error:
             raise NotSent(_said(error)) from error
+        except UnicodeError as error:  # a host or header that cannot be encoded; its words would quote the key
+            raise NotSent("the request cannot be written down") from error
         except httpx.HTTPError as error:
             raise NoAnswer(_said(error)) from error
 
@@ -101,8 +107,9 @@ class ImageFetcher:
         self._resolve = resolve or _resolve
         self._client = httpx.Client(
             transport=transport,
-            timeout=httpx.Timeout(20.0, connect=CONNECT_SECONDS),
             limits=httpx.Limits(max_keepalive_connections=0),
+            # None are kept: hosts that share an address would see each other's.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             # `identity`: what is counted and hashed is what arrives, and no small answer unfolds into a large one.
             headers={"user-agent": _USER_AGENT, "accept-encoding": "identity", "accept": "image/*,*/*;q=0.5"},
             trust_env=False,
@@ -120,10 +127,10 @@ class ImageFetcher:
         deadline = monotonic() + FETCH_SECONDS
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                with self._open(url) as response:
+                with self._open(url, deadline) as response:
                     location = response.headers.get("location")
                     if response.is_redirect and location:
-                        url = urljoin(url, location)
+                        url = _joined(url, location)
                         continue
                     if response.status_code != httpx.codes.OK:
                         raise ImageUnavailable(f"The image's host answered HTTP {response.status_code}.")
@@ -134,12 +141,19 @@ class ImageFetcher:
         raise ImageRejected(f"The image's host redirects more than {MAX_REDIRECTS} times.")
 
     @contextmanager
-    def _open(self, url: str) -> Iterator[httpx.Response]:
+    def _open(self, url: str, deadline: float) -> Iterator[httpx.Response]:
         destination = self._destination(url)
+        left = deadline - monotonic()
+        if left <= 0:
+            raise ImageUnavailable(_TOO_SLOW)
         host = destination.url.hostname or ""
         pinned = httpx.URL(url).copy_with(host=str(destination.address), fragment=None)
         with self._client.stream(
-            "GET", pinned, headers={"host": destination.url.netloc}, extensions={"sni_hostname": host}
+            "GET",
+            pinned,
+            headers={"host": destination.url.netloc},
+            extensions={"sni_hostname": host},
+            timeout=httpx.Timeout(min(left, _SILENCE_SECONDS), connect=CONNECT_SECONDS),
         ) as response:
             yield response
 
@@ -148,15 +162,22 @@ class ImageFetcher:
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         try:
             resolved = self._resolve(parts.hostname or "", port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a label that is empty or too long is no OSError
             raise ImageUnavailable(f"The image's host {parts.hostname} has no address.") from error
         return self._guard.choose(parts, resolved)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise ImageRejected("The image's host redirects to what is no URL.") from error
 
 
 def _until(deadline: float, pieces: Iterator[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         if monotonic() > deadline:
-            raise ImageUnavailable(f"The image took more than {FETCH_SECONDS:.0f} seconds.")
+            raise ImageUnavailable(_TOO_SLOW)
         yield piece
 
 
@@ -170,4 +191,6 @@ def _tls() -> ssl.SSLContext:
 
 
 def _said(error: Exception) -> str:
+    if isinstance(error, httpx.LocalProtocolError):
+        return "the request cannot be written down"  # its own words quote the header at fault, which may be the key
     return str(error) or type(error).__name__

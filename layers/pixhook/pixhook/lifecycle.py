@@ -45,6 +45,6 @@ def advance(task: Task, outcome: Outcome) -> Status | None:
     if outcome.ref and task.ref and outcome.ref != task.ref:
         return None  # speaks of another of the provider's tasks
     target = _AIMS[outcome.state]
-    if target is Status.STORING and task.status is Status.STORING:
-        return target
+    if task.status is Status.STORING:  # the first final outcome has decided; only our own copying may still fail
+        return target if target is Status.STORING else None
     return target if target in TRANSITIONS[task.status] else None

@@ -20,52 +20,37 @@ _MATCHERS = (Png(), Jpeg(), Webp())
 _MAGIC_BYTES = 262
 """As many as `filetype` looks at."""
 
-_HEAD_BYTES = 1024 * 1024
-"""Width and height stand within them: only a JPEG can have more before its frame header, in metadata."""
+_MOST_HEAD_BYTES = 8 * 1024 * 1024
+"""Width and height stand within them, most often in the first few: a JPEG may have large metadata before."""
 
 
 class MeasuredImage(io.RawIOBase):
     """A stream of an image that notes type, size and digest as it is read. It is read once, from the front."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
-        """Reads as much as tells the type.
+        """Reads as much as tells type and dimensions.
 
         Raises:
-            ImageRejected: it is none of the types that we take.
+            ImageRejected: it is none of the types that we take, or does not say its dimensions.
         """
         super().__init__()
         self._pieces: Iterator[bytes] = iter(pieces)
         self._pending = bytearray()
-        self._head = bytearray()
         self._digest = sha256()
         self.size = 0
         """Bytes read from the source so far."""
-        while len(self._pending) < _MAGIC_BYTES and self._pull():
-            pass
+        self._fill(_MAGIC_BYTES)
         kind = filetype.match(bytes(self._pending[:_MAGIC_BYTES]), _MATCHERS)
         if kind is None:
             raise ImageRejected("The provider's result is not a PNG, JPEG or WebP image.")
         self.content_type: str = kind.mime
         self.extension = _TYPES[self.content_type]
+        self.width, self.height = self._dimensions()
 
     @property
     def sha256(self) -> str:
         """Hex digest of all that was read from the source."""
         return self._digest.hexdigest()
-
-    def dimensions(self) -> tuple[int, int]:
-        """Width and height in pixels, once the stream was read.
-
-        Raises:
-            ImageRejected: the image does not say them: it only begins like one.
-        """
-        try:
-            width, height = imagesize.get(io.BytesIO(self._head))
-        except (ValueError, ArithmeticError, LookupError, EOFError) as error:
-            raise ImageRejected("The provider's image is damaged: its dimensions cannot be read.") from error
-        if width <= 0 or height <= 0:
-            raise ImageRejected("The provider's image is damaged: it does not say its dimensions.")
-        return width, height
 
     def readable(self) -> bool:
         """Always: it is what the stream is for."""
@@ -93,14 +78,30 @@ class MeasuredImage(io.RawIOBase):
             found += piece
         return bytes(found)
 
+    def _dimensions(self) -> tuple[int, int]:
+        """Width and height, from no more of the image than it takes."""
+        wanted = _MAGIC_BYTES
+        while True:
+            self._fill(wanted)
+            width, height = imagesize.get(io.BytesIO(self._pending))
+            if width > 0 and height > 0:
+                return width, height
+            if len(self._pending) < wanted or wanted > _MOST_HEAD_BYTES:
+                raise ImageRejected("The provider's image is damaged: it does not say its dimensions.")
+            wanted = 8 * len(self._pending)
+
+    def _fill(self, wanted: int) -> None:
+        """Has as many bytes at hand, if there are as many."""
+        while len(self._pending) < wanted and self._pull():
+            pass
+
     def _pull(self) -> bool:
-        piece = next(self._pieces, b"")
+        piece = next(filter(None, self._pieces), b"")  # an empty piece is not the end
         self.size += len(piece)
         if self.size > MAX_IMAGE_BYTES:
             raise ImageRejected(f"The provider's image is larger than {MAX_IMAGE_BYTES} bytes.")
         self._digest.update(piece)
         self._pending += piece
-        self._head += piece[: _HEAD_BYTES - len(self._head)]
         return bool(piece)
 
 

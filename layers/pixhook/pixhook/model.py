@@ -61,6 +61,11 @@ class Failure:
     native_code: str | None = None
     native_message: str | None = None
 
+    def for_client(self) -> "Failure":
+        """The same without what a provider says of the operator's account: a balance, a key."""
+        is_operators = self.code is ErrorCode.PROVIDER_ACCOUNT
+        return replace(self, native_code=None, native_message=None) if is_operators else self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
@@ -95,7 +100,7 @@ class Image:
     """Bytes."""
     content_type: str
     width: int
-    """Pixels, as displayed: an EXIF rotation is taken into account. So is `height`."""
+    """Pixels, as displayed: a JPEG's EXIF rotation is taken into account. So is `height`."""
     height: int
 
 
@@ -161,7 +166,7 @@ class HttpRequest:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = b""
 
     def with_headers(self, **headers: str) -> "HttpRequest":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from pixhook import errors
-from pixhook.model import ErrorCode, Json
+from pixhook.model import Json
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -58,14 +58,13 @@ def problem(error: Exception) -> Problem:
 
 
 def _refusal(error: errors.ProviderRefused) -> Problem:
-    failure = error.failure
+    failure = error.failure.for_client()
     is_clients = not failure.code.is_retryable
     status = HTTPStatus.UNPROCESSABLE_ENTITY if is_clients else HTTPStatus.SERVICE_UNAVAILABLE
     extra = {
         "task_id": error.task_id,
-        # An account's words (a balance, a key) are the operator's business.
-        "native_code": None if failure.code is ErrorCode.PROVIDER_ACCOUNT else failure.native_code,
-        "native_message": None if failure.code is ErrorCode.PROVIDER_ACCOUNT else failure.native_message,
+        "native_code": failure.native_code,
+        "native_message": failure.native_message,
     }
     return Problem(
         status=status,

@@ -62,7 +62,7 @@ def test_process_starts_logs_and_ends_at_sigterm(tmp_path: Path) -> None:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     command = [sys.executable, "-m", "local.simulators", "--port", str(port), "--delay", "600"]
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         command, cwd=ROOT, env={"TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     with process, httpx.Client(trust_env=False) as http:

@@ -30,7 +30,9 @@ class Accounts:
     def holder(self, key_sha256: str) -> KeyHolder | None:
         """Who holds the key; None where it is unknown or revoked. Raises `StoreUnavailable`."""
         with translated("read the API key"):
-            answer = self._dynamodb.get_item(TableName=self._table, Key={"pk": {"S": f"key#{key_sha256}"}})
+            answer = self._dynamodb.get_item(
+                TableName=self._table, Key={"pk": {"S": f"key#{key_sha256}"}}, ConsistentRead=True
+            )
         item = {name: _from_dynamodb(value) for name, value in answer.get("Item", {}).items()}
         if not item or "revoked_at" in item:
             return None

@@ -44,15 +44,17 @@ class Secrets:
     def callback_keys(self) -> Sequence[str]:
         """The keys that sign callback URLs: the first signs, all of them verify. Raises as `credentials`."""
         stored = self._object(self._callback_keys)
-        keys = [key for name in ("primary", "secondary") if (key := stored.get(name))]
-        if not stored.get("primary") or not all(isinstance(key, str) for key in keys):
-            raise ProvidersMisconfigured("The callback keys secret has no text under 'primary'.")
-        return keys
+        for name in ("primary", "secondary"):
+            if not isinstance(stored.get(name), str | None) or (name == "primary" and not stored.get(name)):
+                raise ProvidersMisconfigured(f"The callback keys secret has no text under {name!r}.")
+        return [key for name in ("primary", "secondary") if (key := stored.get(name))]
 
     def _object(self, name: str) -> "dict[str, Json]":
         try:
             text = self._provider.get(name, max_age=MAX_AGE_SECONDS)
         except GetParameterError as error:
+            if "ResourceNotFoundException" in str(error):
+                raise ProvidersMisconfigured(f"There is no secret {name}.") from error
             raise StoreUnavailable("read a secret") from error
         try:
             value = json.loads(str(text))
@@ -68,9 +70,12 @@ def _check(name: str, entry: "Json") -> bool:
     if not isinstance(entry, dict):
         raise ProvidersMisconfigured(f"The providers secret has no object under {name!r}.")
     for field in ("api_key", "base_url"):
-        if not isinstance(entry.get(field) or "", str):
+        if not isinstance(entry.get(field), str | None):
             raise ProvidersMisconfigured(f"The providers secret has no text under {name}.{field}.")
+    api_key = entry.get("api_key") or ""
+    if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:  # as a newline at the end of a file
+        raise ProvidersMisconfigured(f"The providers secret has characters that no key has under {name}.api_key.")
     base_url = entry.get("base_url") or "https://"
     if not base_url.startswith(("https://", "http://")):
         raise ProvidersMisconfigured(f"The providers secret has no http(s) URL under {name}.base_url.")
-    return bool(entry.get("api_key"))
+    return bool(api_key)

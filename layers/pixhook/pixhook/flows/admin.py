@@ -62,8 +62,11 @@ def administer(event: Json, *, accounts: Accounts, clock: Callable[[], datetime]
         action = _action.validate_python(event)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise InvalidRequest(f"{where or 'event'}: {fault['msg']}", field=where or None) from None
+        if not isinstance(event, dict):
+            raise InvalidRequest(f"event: {fault['msg']}") from None
+        _, *place = fault["loc"] or ("", "action")  # pydantic puts the action's name first, or nothing without one
+        where = ".".join(map(str, place))
+        raise InvalidRequest(f"{where}: {fault['msg']}", field=where) from None
     now = clock()
     match action:
         case CreateAccount(name=name):

@@ -10,7 +10,7 @@ from pixhook.model import KeyHolder
 KEY_PREFIX = "pxk_"
 """Lets a secret scanner recognise a key that has leaked."""
 
-_BEARER = re.compile(rf"Bearer +({KEY_PREFIX}[A-Za-z0-9_-]{{43}})", re.IGNORECASE)
+_BEARER = re.compile(rf"(?i:Bearer) +({KEY_PREFIX}[A-Za-z0-9_-]{{43}})")
 
 
 def new_key() -> str:

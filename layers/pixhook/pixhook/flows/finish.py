@@ -125,7 +125,6 @@ class Finisher:
         _log.info(
             "outcome handled",
             extra={
-                "task_id": task.id,
                 "provider": task.provider,
                 "from": before.status,
                 "to": task.status,
@@ -173,15 +172,14 @@ class Finisher:
             content = MeasuredImage(pieces)
             key = f"images/{task.id}/{number}.{content.extension}"
             self.images.store(key, content, content.content_type)
-        width, height = content.dimensions()
         return Image(
             bucket=self.images.bucket,
             key=key,
             sha256=content.sha256,
             size=content.size,
             content_type=content.content_type,
-            width=width,
-            height=height,
+            width=content.width,
+            height=content.height,
         )
 
     def _open(self, source: str) -> AbstractContextManager[Iterator[bytes]]:

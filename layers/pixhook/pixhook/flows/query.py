@@ -32,7 +32,7 @@ def file_url(task: Task, number: str, *, presign: Callable[[str, str, int], str]
     """
     if not is_terminal(task.status):
         raise NotReady(f"{task.id} is {task.status}; its files come when it is completed.")
-    if not (number.isascii() and number.isdigit()) or int(number) >= len(task.images):
+    if number not in map(str, range(len(task.images))):
         raise NotFound(f"{task.id} has {len(task.images)} files, and none is {number!r}; they count from 0.")
     key = task.images[int(number)].key
     return presign(key, f"{task.id}-{number}.{key.rpartition('.')[2]}", DOWNLOAD_SECONDS)

@@ -170,16 +170,22 @@ def _accepted(task: Task, ref: str, tasks: Tasks, clock: Callable[[], datetime])
 
 def _refused(task: Task, refusal: ProviderRefused, outcomes: Outcomes) -> ProviderRefused:
     """The refusal for the client, once the task's end is on its way."""
+    failure = refusal.failure
     _log.info(
         "provider refused",
-        extra={"provider": task.provider, "code": refusal.failure.code, "task_id": task.id},
+        extra={
+            "provider": task.provider,
+            "code": failure.code,
+            "native_code": failure.native_code,
+            "native_message": failure.native_message,
+        },
     )
-    outcome = Outcome(state=OutcomeState.FAILED, failure=refusal.failure)
+    outcome = Outcome(state=OutcomeState.FAILED, failure=failure)
     try:
         outcomes.send(OutcomeMessage(task_id=task.id, provider=task.provider, outcome=outcome))
     except StoreUnavailable:
         _log.exception("refused upstream, but the task's end could not be queued")
-    return ProviderRefused(refusal.failure, refusal.retry_after, task_id=task.id)
+    return ProviderRefused(failure, refusal.retry_after, task_id=task.id)
 
 
 def _unreachable(provider: str) -> Failure:

@@ -98,13 +98,12 @@ class Apixo(Provider):
             "aspect_ratio": native.aspect_ratio,
             "resolution": native.resolution,
             "output_format": native.output_format,
-            _web_search_field(offer.native_model): request.web_search,
+            _web_search_field(offer.native_model): native.web_search,
         }
-        given = {name: value for name, value in values.items() if value is not None}
         document = {
             "request_type": "callback",
             "callback_url": callback_url,
-            "input": with_options(given, request.provider_options),
+            "input": with_options(values, request.provider_options),
         }
         return json_post(f"{self.base_url}/generateTask/{offer.native_model}", document)
 
@@ -116,12 +115,12 @@ class Apixo(Provider):
         """`code` is the HTTP status once more; 200 with a `taskId` is acceptance."""
         envelope = read_as(_Envelope, document)
         data = envelope.data or _Data()
-        if envelope.code == 200:
-            return SubmitReply(ref=data.taskId)
-        words = (data.failCode, data.error, envelope.message)
         return SubmitReply(
+            is_accepted=envelope.code == 200,
+            ref=data.taskId,
             status=envelope.code,
-            words=tuple(word for word in words if word),
+            native_code=data.failCode,
+            words=tuple(word for word in (data.error, envelope.message) if word),
             message=data.failMsg or data.error or envelope.message,
         )
 

@@ -9,6 +9,7 @@ because after a refusal somebody may ask again, and that would buy twice.
 """
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -42,9 +43,8 @@ REFUSALS_BY_STATUS: Mapping[int, ErrorCode] = {
 }
 """What an HTTP status says where the provider says nothing more precise; other 4xx are `INVALID_REQUEST`."""
 
-UNCLEAR_STATUSES = frozenset({408, 499, 502, 504})
-"""Said by a gateway that lost sight of the request, or of an upstream that may go on with it; so is every
-5xx that is not in `REFUSALS_BY_STATUS`."""
+UNCLEAR_BELOW_500 = frozenset({408, 499})
+"""Said by a gateway that lost sight of the request; so is every 5xx that is not in `REFUSALS_BY_STATUS`."""
 
 _LONGEST_NATIVE_TEXT = 1_000
 
@@ -64,11 +64,14 @@ class Capabilities:
 class SubmitReply:
     """What a submit's answer says, whatever its shape."""
 
+    is_accepted: bool = False
+    """Whether the envelope says so."""
     ref: str | None = None
     status: int | None = None
     """The provider's own verdict where its envelope holds one in the manner of an HTTP status."""
+    native_code: str | None = None
     words: tuple[str, ...] = ()
-    """What may be an error identifier, the most specific first."""
+    """What may be an error identifier beside `native_code`, the most specific first."""
     message: str | None = None
 
 
@@ -142,8 +145,10 @@ class Provider(ABC):
             if response.is_success:
                 raise ProviderUnclear(f"{self.name} answered HTTP {response.status}: {unreadable}") from unreadable
             reply = SubmitReply()
-        if response.is_success and reply.ref:
+        if response.is_success and reply.is_accepted and reply.ref:
             return reply.ref
+        if reply.ref or (response.is_success and reply.is_accepted) or _is_unclear(response.status, reply.status):
+            raise ProviderUnclear(f"{self.name} answered HTTP {response.status}: it may have accepted the request.")
         raise self._refusal(response, reply)
 
     def failed(self, ref: str | None, code: str | None, message: str | None, charge: str | None = None) -> Outcome:
@@ -156,39 +161,41 @@ class Provider(ABC):
         self, ref: str | None, images: tuple[str, ...], charge: str | None = None, remark: str | None = None
     ) -> Outcome:
         """The outcome of a task that the provider calls a success; without an image it is none."""
+        images = tuple(filter(None, images))
         if not images:
             failure = self._failure(ErrorCode.NO_IMAGE, "reported success without an image", None, remark)
             return Outcome(state=OutcomeState.FAILED, ref=ref, failure=failure, native_charge=charge)
         return Outcome(state=OutcomeState.SUCCEEDED, ref=ref, images=images, native_charge=charge)
 
-    def _refusal(self, response: HttpResponse, reply: SubmitReply) -> ProviderRefused | ProviderUnclear:
-        word = next((word for word in reply.words if word in self.refusals), None)
+    def _refusal(self, response: HttpResponse, reply: SubmitReply) -> ProviderRefused:
+        said = (reply.native_code, *reply.words)
+        word = next((word for word in said if word in self.refusals), None)
         status = reply.status or response.status
         if word is not None:
             code = self.refusals[word]
         elif status in REFUSALS_BY_STATUS:
             code = REFUSALS_BY_STATUS[status]
-        elif status in UNCLEAR_STATUSES or status >= 500:
-            return ProviderUnclear(f"{self.name} answered {status}: it may have accepted the request.")
-        elif status >= 400:
-            code = ErrorCode.INVALID_REQUEST
-        elif response.is_success and reply.message is None:
-            return ProviderUnclear(f"{self.name} answered HTTP {response.status} without a task id.")
         else:
-            code = ErrorCode.UNKNOWN
+            code = ErrorCode.INVALID_REQUEST if 400 <= status < 500 else ErrorCode.UNKNOWN
         message = reply.message or f"HTTP {response.status}"
-        native_code = word or next(iter(reply.words), None)
-        failure = self._failure(code, "refused the request", native_code, message)
+        failure = self._failure(code, "refused the request", word or reply.native_code, message)
         return ProviderRefused(failure, retry_after=_seconds(response.headers.get("retry-after")))
 
     def _failure(self, code: ErrorCode, what: str, native_code: str | None, native_message: str | None) -> Failure:
-        said = (native_message or native_code or "")[:_LONGEST_NATIVE_TEXT]
+        # An account's words (a balance, a key) are the operator's business: they stay out of the client's sentence.
+        is_operators = code is ErrorCode.PROVIDER_ACCOUNT
+        native_code, native_message = _cut(native_code), _cut(native_message)
+        said = None if is_operators else native_message or native_code
         return Failure(
             code=code,
             message=f"{self.name} {what}{f': {said}' if said else '.'}",
             native_code=native_code,
-            native_message=native_message and native_message[:_LONGEST_NATIVE_TEXT],
+            native_message=native_message,
         )
+
+
+def _cut(text: str | None) -> str | None:
+    return text and text[:_LONGEST_NATIVE_TEXT]
 
 
 def json_post(url: str, document: Mapping[str, Json]) -> HttpRequest:
@@ -197,26 +204,39 @@ def json_post(url: str, document: Mapping[str, Json]) -> HttpRequest:
     return HttpRequest(method="POST", url=url, headers={"content-type": "application/json"}, body=body)
 
 
-def with_options(document: Mapping[str, Json], options: Mapping[str, Json]) -> Mapping[str, Json]:
-    """`document` with the client's `provider_options` added.
+def with_options(fields: Mapping[str, Json], options: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Those of `fields` that have a value, and the client's `provider_options`.
 
     Raises:
-        InvalidRequest: an option would overwrite what Pixhook itself sets.
+        InvalidRequest: an option is one of `fields`, which are Pixhook's own to set and the catalogue's to check.
     """
-    if taken := sorted(document.keys() & options.keys()):
+    if taken := sorted(fields.keys() & options.keys()):
         raise InvalidRequest(
             f"Pixhook itself sets {taken[0]!r}; use the request's own fields for it.",
             field=f"provider_options.{taken[0]}",
         )
-    return {**document, **options}
+    return {name: value for name, value in fields.items() if value is not None} | dict(options)
 
 
 def parse_json(body: bytes | str) -> Json:
-    """The JSON value in `body`. Raises `UnexpectedPayload`."""
+    """The JSON value in `body`, all its texts encodable. Raises `UnexpectedPayload`."""
     try:
-        return json.loads(body)
+        return _encodable(json.loads(body))
     except (ValueError, RecursionError) as error:
         raise UnexpectedPayload(f"not JSON: {error}") from error
+
+
+def _encodable(value: Json) -> Json:
+    """The value with `?` for each half of a character: a provider that cuts its messages short may cut one in two."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode("utf-8")
+        case list():
+            return [_encodable(item) for item in value]
+        case dict():
+            return {_encodable(name): _encodable(item) for name, item in value.items()}
+        case _:
+            return value
 
 
 def read_as[Document: BaseModel](kind: type[Document], document: Json) -> Document:
@@ -228,5 +248,15 @@ def read_as[Document: BaseModel](kind: type[Document], document: Json) -> Docume
         raise UnexpectedPayload(f"not as documented: {places}") from error
 
 
+def _is_unclear(*statuses: int | None) -> bool:
+    """Whether one of them leaves open what became of the request."""
+    return any(
+        status in UNCLEAR_BELOW_500 or (status >= 500 and status not in REFUSALS_BY_STATUS)
+        for status in statuses
+        if status is not None
+    )
+
+
 def _seconds(retry_after: str | None) -> int | None:
-    return int(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+    """What a `Retry-After` header says in seconds; its other form, a date, and what nobody waits for are left out."""
+    return int(retry_after) if retry_after and re.fullmatch("[0-9]{1,6}", retry_after) else None

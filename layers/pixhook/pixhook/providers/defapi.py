@@ -3,13 +3,13 @@
 Its documentation is short; `docs/providers/defapi.md` says what was taken from observed clients.
 """
 
-from collections.abc import Iterator
 from typing import ClassVar
 from urllib.parse import urlencode
 
 from pydantic import BaseModel
 
 from pixhook.catalogue import Offer
+from pixhook.errors import UnexpectedPayload
 from pixhook.model import HttpRequest, ImageRequest, Json, Outcome, OutcomeState
 from pixhook.providers.base import Capabilities, Provider, SubmitReply, json_post, read_as, with_options
 
@@ -77,9 +77,8 @@ class Defapi(Provider):
             "image_size": native.resolution,
             "output_format": native.output_format,
         }
-        given = {name: value for name, value in values.items() if value is not None}
         path = "/api/gpt-image/gen" if is_gpt else "/api/image/gen"
-        return json_post(f"{self.base_url}{path}", with_options(given, request.provider_options))
+        return json_post(f"{self.base_url}{path}", with_options(values, request.provider_options))
 
     def build_status_read(self, native_model: str, ref: str) -> HttpRequest:
         """GET /api/task/query, the same for all models."""
@@ -89,9 +88,11 @@ class Defapi(Provider):
     def read_submit(self, document: Json) -> SubmitReply:
         """`code` 0 is success; other numbers are not consistent between endpoints and mean only "not 0"."""
         envelope = read_as(_SubmitEnvelope, document)
-        if envelope.code == 0:
-            return SubmitReply(ref=envelope.data.task_id if envelope.data else None)
-        return SubmitReply(message=envelope.detail or envelope.message or f"code {envelope.code}")
+        return SubmitReply(
+            is_accepted=envelope.code == 0,
+            ref=envelope.data.task_id if envelope.data else None,
+            message=envelope.detail or envelope.message or f"code {envelope.code}",
+        )
 
     def observe(self, document: Json) -> Outcome:
         """A callback is the bare task; a status read wraps it in `data`."""
@@ -105,15 +106,30 @@ class Defapi(Provider):
         if state is OutcomeState.FAILED:
             return self.failed(task.task_id, None, reason, charge)
         if state is OutcomeState.SUCCEEDED:
-            entries = task.result if isinstance(task.result, list) else [task.result]
-            images, texts = tuple(_texts(entries, "image")), " ".join(_texts(entries, "text"))
-            return self.succeeded(task.task_id, images, charge, remark=reason or texts or None)
+            images, texts = _read_result(task.result)
+            return self.succeeded(task.task_id, images, charge, remark=reason or " ".join(texts) or None)
         return Outcome(state=state, ref=task.task_id)
 
 
-def _texts(entries: list[Json], name: str) -> Iterator[str]:
-    """The texts called `name` among result entries; a model that answers in words gives `text` for `image`."""
-    for entry in entries:
-        value = entry.get(name) if isinstance(entry, dict) else None
-        if isinstance(value, str) and value:
-            yield value
+def _read_result(result: Json) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The images in a result, and the words that a model may give in place of one.
+
+    Documented is a list of objects with `image`. Clients have seen one object without the list, `big_image_url`
+    for `image`, and bare URLs. Of anything else it is not said that there is no image: it raises
+    `UnexpectedPayload`, which leaves the task, paid for as it may be, to be looked at again.
+    """
+    images: list[str] = []
+    texts: list[str] = []
+    for entry in result if isinstance(result, list) else [result]:
+        match entry:
+            case {"image": str(image)} | {"big_image_url": str(image)} if image:
+                images.append(image)
+            case {"text": str(text)}:
+                texts.append(text)
+            case str(text):
+                (images if text.startswith(("http", "data:")) else texts).append(text)
+            case None | {"image": None | ""}:
+                continue
+            case _:
+                raise UnexpectedPayload("not as documented: result")
+    return tuple(images), tuple(texts)
