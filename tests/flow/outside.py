@@ -1,0 +1,89 @@
+"""The world beyond AWS: the providers, and the hosts of their images. Each is a transport below httpx.
+
+There is one of each for a whole run, emptied for each test: a client's TLS takes longer to set up than a test.
+"""
+
+import json
+from collections.abc import Callable
+from functools import cache
+
+import httpx
+
+from pixhook.addresses import AddressGuard
+from pixhook.http import HttpSender, ImageFetcher
+from tests.flow.dialects import DIALECTS, Dialect
+
+type Provider = Callable[[httpx.Request], httpx.Response]
+"""What a provider answers to a request, or how the connection to it breaks."""
+
+
+class Upstream:
+    """All the providers: notes the requests, and answers as it is told; by default it accepts."""
+
+    def __init__(self) -> None:
+        self.send = HttpSender(httpx.MockTransport(self._take))
+        self.requests: list[httpx.Request] = []
+        self.answer: Provider = self._accept
+
+    def empty(self) -> None:
+        """Forgets the requests and what it was told."""
+        self.requests, self.answer = [], self._accept
+
+    @property
+    def callback_url(self) -> str:
+        """Where the last request asks to be called back."""
+        return str(json.loads(self.requests[-1].content)["callback_url"])
+
+    def _take(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return self.answer(request)
+
+    def _accept(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=_spoken_by(request.url.host).accepted())
+
+
+class ImageHosts:
+    """Every host of images: each URL gives its answers in turn, and the last for ever."""
+
+    def __init__(self) -> None:
+        self.fetch = ImageFetcher(
+            AddressGuard(),
+            transport=httpx.MockTransport(self._take),
+            resolve=lambda host, _: [self.addresses.get(host, "93.184.216.34")],
+        )
+        self._answers: dict[str, list[bytes | int]] = {}
+        self.addresses: dict[str, str] = {}
+        """Where a host is; one that is not named here is somewhere public."""
+
+    def empty(self) -> None:
+        """Forgets all images and addresses."""
+        self._answers.clear()
+        self.addresses.clear()
+
+    def serve(self, url: str, *answers: bytes | int) -> str:
+        """Has `url` answer with these contents, or these HTTP statuses; gives it back."""
+        self._answers[url] = list(answers)
+        return url
+
+    def _take(self, request: httpx.Request) -> httpx.Response:
+        answers = self._answers[f"https://{request.headers['host']}{request.url.path}"]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, bytes):
+            return httpx.Response(200, stream=httpx.ByteStream(answer))
+        return httpx.Response(answer)
+
+
+@cache
+def upstream() -> Upstream:
+    """The one there is."""
+    return Upstream()
+
+
+@cache
+def image_hosts() -> ImageHosts:
+    """The one there is."""
+    return ImageHosts()
+
+
+def _spoken_by(host: str) -> Dialect:
+    return next(dialect for dialect in DIALECTS.values() if dialect.host == host)

@@ -1,0 +1,81 @@
+"""API Gateway's authorizer: a key's holder is let in everywhere, and nobody else anywhere."""
+
+import pytest
+
+from pixhook import runtime
+from pixhook.errors import StoreUnavailable
+from pixhook.flows.authorize import digest
+from pixhook.model import KeyHolder
+from tests.flow.cloud import API_ARN
+from tests.flow.world import World
+from tests.support.builders import ACCOUNT_ID, NOW
+
+KEY = f"pxk_{'k' * 43}"
+
+
+@pytest.fixture(autouse=True)
+def account(world: World) -> None:
+    """An account, whose key is `KEY`."""
+    runtime.accounts().add(ACCOUNT_ID, "Ada", NOW)
+    runtime.accounts().add_key(KeyHolder(account_id=ACCOUNT_ID, key_id="key_1"), digest(KEY), KEY[:12], NOW)
+    world.calls.clear()
+
+
+def test_policy_allows_every_route_of_the_stage_and_says_whose_key_it_is(world: World) -> None:
+    policy = world.authorize(f"Bearer {KEY}")
+
+    [statement] = policy["policyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", "execute-api:Invoke")
+    assert statement["Resource"] == [f"{API_ARN}/*/*"]
+    assert policy["principalId"] == ACCOUNT_ID
+    assert policy["context"] == {"account_id": ACCOUNT_ID, "key_id": "key_1"}
+
+
+@pytest.mark.parametrize("authorization", [f"bearer {KEY}", f"BEARER   {KEY}", f" Bearer {KEY} "])
+def test_scheme_may_have_any_case_and_spaces_around_it(world: World, authorization: str) -> None:
+    assert world.authorize(authorization)["principalId"] == ACCOUNT_ID
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        KEY,
+        f"Basic {KEY}",
+        f"Bearer{KEY}",
+        f"Bearer {KEY}k",
+        f"Bearer {KEY[:-1]}",
+        f"Bearer {KEY.upper()}",
+        f"Bearer {KEY} {KEY}",
+        f"Bearer {KEY}\n{KEY}",
+        f"Bearer {KEY[:-1]}é",
+        f"Bearer pxk_{'x' * 43}",
+        f"Bearer {'k' * 100_000}",
+        f"Bearer key#{digest(KEY)}",
+    ],
+    ids=lambda text: text[:40],
+)
+def test_anything_but_a_live_key_is_nobodys(world: World, authorization: str) -> None:
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        world.authorize(authorization)
+
+
+def test_text_that_cannot_be_a_key_costs_no_look_up(world: World) -> None:
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        world.authorize("Bearer something-else")
+    assert world.calls == []
+
+
+def test_key_that_cannot_be_looked_up_is_not_called_wrong(world: World) -> None:
+    with world.refusing("GetItem"), pytest.raises(StoreUnavailable):
+        world.authorize(f"Bearer {KEY}")
+
+
+def test_log_names_the_key_by_its_id_alone(world: World) -> None:
+    world.authorize(f"Bearer {KEY}")
+
+    [line] = world.log()
+    assert (line["message"], line["key_id"]) == ("authorized", "key_1")
+    assert KEY not in str(line)

@@ -1,0 +1,218 @@
+"""GET /images/...: a client's own tasks and files. And what an operator does with accounts and keys."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from pixhook.errors import InvalidRequest, NotFound, StoreUnavailable
+from pixhook.flows.query import DOWNLOAD_SECONDS
+from pixhook.model import ErrorCode, Failure, Image, Status, Task
+from pixhook.problems import CONTENT_TYPE
+from tests.conftest import SETTINGS
+from tests.flow.world import Answer, World
+from tests.support.builders import ACCOUNT_ID, NOW, TASK_ID, a_task
+
+IMAGES = tuple(
+    Image(
+        bucket=SETTINGS["IMAGES_BUCKET"],
+        key=f"images/{TASK_ID}/{number}.{extension}",
+        sha256=str(number) * 64,
+        size=1000 + number,
+        content_type=content_type,
+        width=640,
+        height=480,
+    )
+    for number, (extension, content_type) in enumerate((("png", "image/png"), ("jpg", "image/jpeg")))
+)
+FAILURE = Failure(code=ErrorCode.CONTENT_POLICY, message="apixo failed the task.")
+
+
+def a_task_in(world: World, status: Status, **changes: Any) -> Task:
+    """A task that has come this far, in the table."""
+    task = a_task(status=Status.QUEUED)
+    world.table.add(task)
+    way = {Status.COMPLETED: [Status.STORING, Status.COMPLETED]}.get(status, [status])
+    for step in way:
+        task = world.table.move(task, step, NOW, **(changes if step is status else {})) or task
+    return task
+
+
+def assert_problem(answer: Answer, status: int, code: str) -> None:
+    assert (answer.status, answer.document["code"]) == (status, code), answer
+    assert answer.headers["content-type"] == CONTENT_TYPE
+
+
+# A task
+
+
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.STORING, Status.COMPLETED, Status.FAILED])
+def test_client_sees_its_own_task(world: World, status: Status) -> None:
+    changes: dict[Status, dict[str, Any]] = {Status.COMPLETED: {"images": IMAGES}, Status.FAILED: {"failure": FAILURE}}
+    a_task_in(world, status, **changes.get(status, {}))
+
+    answer = world.get(f"/images/{TASK_ID}")
+
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    document = answer.document
+    assert (document["id"], document["status"]) == (TASK_ID, status)
+    assert len(document["files"]) == (len(IMAGES) if status is Status.COMPLETED else 0)
+    assert (document["error"] or {}).get("code") == ("content_policy" if status is Status.FAILED else None)
+    assert "X-Amz-" not in answer.body
+
+
+@pytest.mark.parametrize("path", ["", "/files/0"])
+def test_another_accounts_task_looks_like_one_that_is_not_there(world: World, path: str) -> None:
+    foreign = world.get(f"/images/{a_task_in(world, Status.PROCESSING).id}{path}", account_id="acc_2")
+    unknown = world.get(f"/images/tsk_2{path}", account_id="acc_2")
+
+    assert_problem(foreign, 404, "not_found")
+    assert foreign.body == unknown.body.replace("tsk_2", TASK_ID)
+    assert foreign.headers == unknown.headers
+
+
+@pytest.mark.parametrize("path", ["", "/files/0"])
+def test_task_that_cannot_be_read_now_may_be_asked_for_again(world: World, path: str) -> None:
+    with world.refusing("GetItem"):
+        answer = world.get(f"/images/{TASK_ID}{path}")
+
+    assert_problem(answer, 503, "service_unavailable")
+    assert answer.document["retryable"] is True
+
+
+# A file
+
+
+@pytest.mark.parametrize("number", range(len(IMAGES)))
+def test_file_is_a_redirect_to_where_it_can_be_read_for_a_while(world: World, number: int) -> None:
+    a_task_in(world, Status.COMPLETED, images=IMAGES)
+
+    answer = world.get(f"/images/{TASK_ID}/files/{number}")
+
+    assert (answer.status, answer.body, answer.headers["cache-control"]) == (302, "", "no-store")
+    url = urlsplit(answer.headers["location"])
+    asked = {name: value for name, [value] in parse_qs(url.query).items()}
+    assert url.scheme == "https"
+    assert f"{url.hostname}{url.path}".endswith(f"/{IMAGES[number].key}")
+    assert SETTINGS["IMAGES_BUCKET"] in f"{url.hostname}{url.path.removesuffix(IMAGES[number].key)}"
+    assert (asked["X-Amz-Algorithm"], asked["X-Amz-Expires"]) == ("AWS4-HMAC-SHA256", str(DOWNLOAD_SECONDS))
+    filename = f"{TASK_ID}-{number}.{IMAGES[number].key[-3:]}"
+    assert asked["response-content-disposition"] == f'inline; filename="{filename}"'
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.PROCESSING, Status.STORING])
+def test_file_of_a_task_that_goes_on_is_not_ready(world: World, status: Status) -> None:
+    if status is Status.QUEUED:
+        world.table.add(a_task(status=status))
+    else:
+        a_task_in(world, status)
+
+    answer = world.get(f"/images/{TASK_ID}/files/0")
+
+    assert_problem(answer, 409, "not_ready")
+    assert answer.document["retryable"] is True
+
+
+def test_failed_task_has_no_file(world: World) -> None:
+    a_task_in(world, Status.FAILED, failure=FAILURE)
+
+    assert_problem(world.get(f"/images/{TASK_ID}/files/0"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "number", ["2", "-1", "+0", "0.0", "0x0", "1e0", "zero", "%20", "%D9%A0", "%C2%B2", "0,1", "9" * 20, "9" * 5000]
+)
+def test_file_is_named_by_its_number_alone(world: World, number: str) -> None:
+    a_task_in(world, Status.COMPLETED, images=IMAGES)
+
+    assert_problem(world.get(f"/images/{TASK_ID}/files/{number}"), 404, "not_found")
+
+
+# Accounts and keys
+
+
+def a_key(world: World) -> dict[str, str]:
+    """A new key of a new account, and both their ids."""
+    account = world.invoke("admin", {"action": "create_account", "name": "Ada"})
+    return {**account, **world.invoke("admin", {"action": "create_key", **account})}
+
+
+def test_new_key_opens_the_api_for_its_account(world: World) -> None:
+    made = a_key(world)
+
+    policy = world.authorize(f"Bearer {made['key']}")
+
+    assert policy["principalId"] == made["account_id"]
+    assert policy["context"] == {"account_id": made["account_id"], "key_id": made["key_id"]}
+
+
+def test_revoked_key_opens_nothing_and_leaves_the_accounts_others(world: World) -> None:
+    first = a_key(world)
+    second = world.invoke("admin", {"action": "create_key", "account_id": first["account_id"]})
+
+    for _ in range(2):  # a second time changes nothing
+        revoked = world.invoke("admin", {"action": "revoke_key", "key_id": first["key_id"]})
+        assert revoked == {"key_id": first["key_id"]}
+
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        world.authorize(f"Bearer {first['key']}")
+    assert world.authorize(f"Bearer {second['key']}")["principalId"] == first["account_id"]
+
+
+def test_key_itself_is_neither_stored_nor_logged(world: World) -> None:
+    made = a_key(world)
+    world.authorize(f"Bearer {made['key']}")
+    world.invoke("admin", {"action": "revoke_key", "key_id": made["key_id"]})
+
+    seen = json.dumps([world.items("ACCOUNTS_TABLE"), world.log()])
+    assert made["key_id"] in seen
+    assert made["key"] not in seen
+    assert made["key"].removeprefix("pxk_")[10:] not in seen
+
+
+def test_every_account_and_key_is_another(world: World) -> None:
+    made = [a_key(world) for _ in range(3)]
+
+    for name in ("account_id", "key_id", "key"):
+        assert len({entry[name] for entry in made}) == 3
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        [],
+        {},
+        {"action": "delete_everything"},
+        {"action": "create_account"},
+        {"action": "create_account", "name": ""},
+        {"action": "create_account", "name": "x" * 201},
+        {"action": "create_account", "name": 7},
+        {"action": "create_account", "name": "Ada", "admin": True},
+        {"action": "create_key"},
+        {"action": "revoke_key", "account_id": ACCOUNT_ID},
+    ],
+    ids=lambda event: json.dumps(event)[:60],
+)
+def test_action_that_there_is_not_does_nothing(world: World, event: object) -> None:
+    with pytest.raises(InvalidRequest):
+        world.invoke("admin", event)
+    assert world.items("ACCOUNTS_TABLE") == []
+
+
+def test_key_needs_an_account(world: World) -> None:
+    with pytest.raises(NotFound, match="acc_2"):
+        world.invoke("admin", {"action": "create_key", "account_id": "acc_2"})
+    assert world.items("ACCOUNTS_TABLE") == []
+
+
+def test_key_that_there_is_not_cannot_be_revoked(world: World) -> None:
+    with pytest.raises(NotFound, match="key_2"):
+        world.invoke("admin", {"action": "revoke_key", "key_id": "key_2"})
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "TransactWriteItems", "UpdateItem"])
+def test_action_that_aws_does_not_do_fails_aloud(world: World, operation: str) -> None:
+    with world.refusing(operation), pytest.raises(StoreUnavailable, match="InternalServerError"):
+        world.invoke("admin", {"action": "revoke_key", "key_id": a_key(world)["key_id"]})
