@@ -6,7 +6,7 @@ export PYTHON
 DEV := .venv/.ready
 SAM := .local/venvs/sam/.ready
 MINISTACK := .local/venvs/ministack/.ready
-RUN := .venv/bin/python
+RUN := PYTHONPATH=layers/pixhook .venv/bin/python
 # `sam build` looks for python3.13 on PATH; the environment it lives in has one.
 SAM_CLI := PATH="$(CURDIR)/.local/venvs/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
 
@@ -24,13 +24,14 @@ up: tools ## Start the local AWS and the provider simulators; build and deploy; 
 down: $(DEV) ## Stop what `make up` or `make demo` started
 	@$(RUN) -m local down
 
-test: tools ## The whole suite: unit, contract, flow, and end to end on a stack of its own
+test: check ## Check, then the whole suite: unit, contract, flow, and end to end on a stack of its own
 	$(RUN) -m pytest
 
 check: tools ## Format, lint, types, template
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+	PYTHONPATH=layers/pixhook .venv/bin/lint-imports --no-logo --no-cache
 	.venv/bin/cfn-lint template.yaml
 	$(SAM_CLI) validate --lint --region us-east-1
 
@@ -51,7 +52,7 @@ lock: ## Lock the dependencies anew (needs uv)
 	$(call lock,--group ministack -o requirements/ministack.txt)
 
 clean: ## Stop the stack and delete all that was made here, the environments included
-	@if [ -x $(RUN) ]; then $(RUN) -m local down; fi
+	@if [ -x .venv/bin/python ]; then $(RUN) -m local down; fi
 	rm -rf .aws-sam .local .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
