@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 MAX_INLINE_BYTES = 200 * 1024
-"""Below SQS's own limit of 256 KiB, which counts attributes too."""
+"""Below SQS's limit: 1 MiB on AWS since 2025, 256 KiB before and elsewhere."""
 
+PREFIX = "outcomes/"
+"""Of the objects that hold what is too big for a message; the template deletes them after a while."""
 
 _message = TypeAdapter(OutcomeMessage)
 
@@ -40,7 +42,7 @@ class Outcomes:
         digest = sha256(body).hexdigest()
         with translated("send the outcome"):
             if len(body) > MAX_INLINE_BYTES:
-                key = f"outcomes/{message.task_id}/{digest}.json"
+                key = f"{PREFIX}{message.task_id}/{digest}.json"
                 self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json")
                 body = json.dumps({"claim": key}).encode()
             self._sqs.send_message(

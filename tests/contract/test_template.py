@@ -1,0 +1,151 @@
+"""The template says what the code says, wherever both have to, and nothing that only works once or in one place."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from math import ceil
+from typing import Any
+
+import pytest
+
+from local.stack import ROOT, read_template
+from pixhook.aws import outcomes
+from pixhook.flows import finish
+from pixhook.http import FETCH_SECONDS, SEND_SECONDS
+from pixhook.problems import problem
+from pixhook.runtime import Settings
+from tests.conftest import SETTINGS
+
+TEMPLATE = read_template()
+TEXT = (ROOT / "template.yaml").read_text()
+GLOBALS = TEMPLATE["Globals"]["Function"]
+RESOURCES: dict[str, dict[str, Any]] = {
+    name: resource.get("Properties", {}) for name, resource in TEMPLATE["Resources"].items()
+}
+FUNCTIONS = {
+    name: RESOURCES[name]
+    for name, resource in TEMPLATE["Resources"].items()
+    if resource["Type"] == "AWS::Serverless::Function"
+}
+FOREIGN = {"POWERTOOLS_LOG_LEVEL", "PYDANTIC_DISABLE_PLUGINS"}
+"""Environment variables that libraries read."""
+
+API_GATEWAY_SECONDS = 29
+
+
+def test_every_function_is_in_the_template_and_takes_its_name_from_its_folder() -> None:
+    folders = {app.parent.name for app in (ROOT / "functions").glob("*/app.py")}
+    assert {name: properties["CodeUri"] for name, properties in FUNCTIONS.items()} == {
+        f"{folder.title()}Function": f"functions/{folder}" for folder in folders
+    }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_handler_is_where_the_template_says(name: str) -> None:
+    module, _, attribute = GLOBALS["Handler"].partition(".")
+    tree = ast.parse((ROOT / FUNCTIONS[name]["CodeUri"] / f"{module}.py").read_text())
+    assert attribute in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_environment_is_that_of_the_settings() -> None:
+    settings = {field.name.upper() for field in fields(Settings)}
+    assert GLOBALS["Environment"]["Variables"].keys() - FOREIGN == settings == SETTINGS.keys()
+
+
+def test_python_is_the_same_everywhere() -> None:
+    layers = [RESOURCES[name] for name in ("DependenciesLayer", "PixhookLayer")]
+    assert all(layer["CompatibleRuntimes"] == [GLOBALS["Runtime"]] == ["python3.13"] for layer in layers)
+    assert all(layer["CompatibleArchitectures"] == GLOBALS["Architectures"] == ["x86_64"] for layer in layers)
+    makefile = (ROOT / "layers/dependencies/Makefile").read_text()
+    assert "manylinux2014_x86_64" in makefile
+    assert "--python-version 3.13" in makefile
+
+
+def test_layer_keeps_the_data_of_each_aws_service_in_use() -> None:
+    makefile = (ROOT / "layers/dependencies/Makefile").read_text()
+    kept = re.search(r"^SERVICES := (.+)$", makefile, re.MULTILINE)
+    used = set(re.findall(r'client\("(\w+)"\)', (ROOT / "layers/pixhook/pixhook/runtime.py").read_text()))
+    assert kept is not None
+    assert set(kept[1].split()) == used
+
+
+def test_submit_has_time_for_one_provider_and_api_gateway_for_submit() -> None:
+    assert SEND_SECONDS < FUNCTIONS["SubmitFunction"]["Timeout"] < API_GATEWAY_SECONDS
+
+
+def test_finish_has_time_for_as_many_images_as_it_takes() -> None:
+    rounds = ceil(finish.MAX_IMAGES / finish._SIDE_BY_SIDE)
+    assert rounds * FETCH_SECONDS < FUNCTIONS["FinishFunction"]["Timeout"]
+
+
+def test_outcome_is_nobody_elses_while_it_is_worked_on() -> None:
+    assert RESOURCES["FinishQueue"]["VisibilityTimeout"] > FUNCTIONS["FinishFunction"]["Timeout"]
+
+
+def test_finish_gives_up_on_a_copy_before_the_queue_gives_up_on_the_outcome() -> None:
+    assert RESOURCES["FinishQueue"]["RedrivePolicy"]["maxReceiveCount"] > finish.COPY_ATTEMPTS
+
+
+def test_outcome_that_waits_in_s3_outlives_every_message_that_points_to_it() -> None:
+    messages = RESOURCES["FinishQueue"], RESOURCES["FinishDeadLetterQueue"]
+    seconds = sum(queue["MessageRetentionPeriod"] for queue in messages)
+    [rule] = [rule for rule in RESOURCES["ImagesBucket"]["LifecycleConfiguration"]["Rules"] if "Prefix" in rule]
+    assert rule["Prefix"] == outcomes.PREFIX
+    assert rule["ExpirationInDays"] * 24 * 3600 > seconds
+
+
+def test_alarm_watches_the_dead_letters() -> None:
+    alarm = RESOURCES["FinishDeadLetterAlarm"]
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "FinishDeadLetterQueue.QueueName"}]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+
+
+def test_api_gateways_own_errors_are_problem_documents() -> None:
+    ours = problem(Exception()).document.keys()
+    for kind, response in RESOURCES["Api"]["GatewayResponses"].items():
+        [(content_type, text)] = response["ResponseTemplates"].items()
+        document = json.loads(text.replace("$context.error.messageString", '"..."'))
+        assert content_type == "application/json"
+        assert document["type"] == f"urn:pixhook:problem:{document['code']}"
+        if kind.startswith("DEFAULT"):  # whose status is API Gateway's to choose
+            assert document.keys() == ours - {"status"}
+        else:
+            assert document.keys() == ours
+            assert document["status"] == response["StatusCode"]
+
+
+def test_two_stacks_fit_into_one_account() -> None:
+    """No resource has a name of its own choosing, save the bus, which cannot do without and takes the stack's."""
+    names = [
+        (resource, name, value)
+        for resource, properties in RESOURCES.items()
+        for name, value in properties.items()
+        if name.endswith("Name") and name not in {"StageName", "MetricName"}
+    ]
+    assert names == [("EventBus", "Name", "${AWS::StackName}-events")]
+
+
+def test_nothing_is_tied_to_one_account_or_region() -> None:
+    assert not re.search(r"\b\d{12}\b", TEXT)
+    assert not re.search(r"\b[a-z]{2}-[a-z]+-\d\b", TEXT)
+
+
+def test_what_only_tests_need_is_off_by_default() -> None:
+    assert TEMPLATE["Parameters"]["AdmittedImageHosts"]["Default"] == ""
+    assert TEMPLATE["Parameters"]["PublicBaseUrl"]["Default"] == ""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_may_do_only_what_is_named(name: str) -> None:
+    for statement in _statements(name):
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        assert not any("*" in action for action in actions)
+        assert "*" not in resources
+
+
+def _statements(name: str) -> Iterator[dict[str, Any]]:
+    for policy in FUNCTIONS[name]["Policies"]:
+        yield from policy["Statement"]
