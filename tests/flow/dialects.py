@@ -1,85 +1,75 @@
-"""What each provider says, in its own words, as far as the flows are about it."""
+"""What each provider says, in its own words, as far as the flows are about it: as its simulator says it."""
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from urllib.parse import urlsplit
 
-type Document = dict[str, Any]
+from local.offers import model_of
+from local.simulators import PROVIDERS as SIMULATORS
+from local.simulators.provider import Document, Failure, Order, Provider, Refused, Task
+from pixhook.errors import ProviderRefused
+from pixhook.model import ErrorCode, HttpResponse, Outcome, OutcomeState
+from pixhook.providers import PROVIDERS
 
-
-class Apixo:
-    """apixo.ai"""
-
-    name = "apixo"
-    host = "api.apixo.ai"
-    ref = "task_12345678"
-    running, unknown = ("pending", "processing"), "paused"
-
-    def accepted(self) -> Document:
-        """The answer to a submit."""
-        return {"code": 200, "message": "success", "data": {"taskId": self.ref}}
-
-    def without_id(self) -> Document:
-        """An answer to a submit that says yes, but not to what."""
-        return {"code": 200, "message": "success", "data": {}}
-
-    def refused(self, status: int) -> Document:
-        """The answer to a submit that comes with this HTTP status."""
-        return {"code": status, "message": "their own words", "data": None}
-
-    def called_back(self, state: str = "success", *images: str) -> Document:
-        """A callback with the provider's word for the task's state."""
-        result = {"resultJson": json.dumps({"resultUrls": images})} if images else {}
-        return {"code": 200, "message": "success", "data": {"taskId": self.ref, "state": state, **result}}
-
-    def failed(self) -> Document:
-        """The callback of a task that their filter stopped."""
-        document = self.called_back("failed")
-        document["data"] |= {"failCode": "SensitiveContentDetected", "failMsg": "their own words"}
-        return document
-
-    failed_code = "content_policy"
-    charge = None
+WORDS = "their own words"
 
 
-class Defapi:
-    """defapi.org"""
+class Dialect:
+    """One provider's. That it is understood rightly is the contract suite's to show."""
 
-    name = "defapi"
-    host = "api.defapi.org"
-    ref = "ta12345678-1234-1234-1234-123456789abc"
-    running, unknown = ("pending", "submitted", "in_progress"), "paused"
+    def __init__(self, simulator: Provider) -> None:
+        self._simulator = simulator
+        self._adapter = PROVIDERS[simulator.name]
+        self.name = simulator.name
+        self.host = urlsplit(self._adapter.base_url).hostname
+        self.model = model_of(simulator.name)
+        self.ref = simulator.new_task_id()
+        """Its id of whatever task is spoken of."""
+        self.unfinished = tuple(word for word, state in self._adapter.states.items() if state is OutcomeState.RUNNING)
+        """Its words for a task that goes on."""
+        failure = Failure(simulator.sensitive_content.code, WORDS)
+        order = Order(model="any", prompt="any")
+        self._task = Task(self.ref, simulator.name, order, created_ms=0, completed_ms=1, failure=failure)
 
     def accepted(self) -> Document:
         """The answer to a submit."""
-        return {"code": 0, "message": "ok", "data": {"task_id": self.ref}}
+        return self._simulator.accepted(self._task)
 
     def without_id(self) -> Document:
         """An answer to a submit that says yes, but not to what."""
-        return {"code": 0, "message": "ok", "data": {}}
+        return self._simulator.accepted(replace(self._task, id=""))
 
     def refused(self, status: int) -> Document:
         """The answer to a submit that comes with this HTTP status."""
-        return {"code": 1, "message": "failed", "detail": "their own words"}
+        return self._simulator.refusal(Refused(status, WORDS), reading=False)
 
-    def called_back(self, state: str = "success", *images: str) -> Document:
-        """A callback with the provider's word for the task's state."""
-        return {
-            "task_id": self.ref,
-            "status": state,
-            "result": [{"image": image} for image in images] or None,
-            "consumed": self.charge,
-            "status_reason": {"message": None},
-        }
+    def succeeded(self, *images: str) -> Document:
+        """The callback of a task with these images."""
+        return self._simulator.callback(replace(self._task, state="success", images=images))
 
     def failed(self) -> Document:
-        """The callback of a task that failed; there is no word for why."""
-        return self.called_back("failed") | {"status_reason": {"message": "their own words"}}
+        """The callback of a task that its filter stopped."""
+        return self._simulator.callback(replace(self._task, state="failed"))
 
-    failed_code = "unknown"
-    charge = "0.500000"
+    def going_on(self, word: str) -> Document:
+        """The callback of a task in a state that is no end, by the provider's word for it or by any other."""
+        text = json.dumps(self._simulator.callback(replace(self._task, state="processing")))
+        for known in self.unfinished:
+            text = text.replace(json.dumps(known), json.dumps(word))
+        return dict(json.loads(text))
+
+    def outcome(self, document: Document) -> Outcome:
+        """What a callback comes to."""
+        return self._adapter.parse_callback(json.dumps(document).encode())
+
+    def refusal_code(self, status: int, document: Document) -> ErrorCode:
+        """What a refused submit comes to."""
+        try:
+            self._adapter.parse_submit(HttpResponse(status=status, body=json.dumps(document).encode()))
+        except ProviderRefused as refusal:
+            return refusal.failure.code
+        raise AssertionError(document)
 
 
-type Dialect = Apixo | Defapi
-
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (Apixo(), Defapi())}
+DIALECTS: Mapping[str, Dialect] = {name: Dialect(simulator) for name, simulator in SIMULATORS.items()}

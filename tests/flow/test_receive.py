@@ -32,7 +32,7 @@ BEFORE_MAC, _, MAC = GENUINE.rpartition("/")
 @pytest.mark.parametrize("state", [OutcomeState.SUCCEEDED, OutcomeState.FAILED])
 def test_end_of_a_task_is_queued_in_the_tasks_own_group(world: World, dialect: Dialect, state: OutcomeState) -> None:
     is_success = state is OutcomeState.SUCCEEDED
-    body = dialect.called_back("success", IMAGE_URL) if is_success else dialect.failed()
+    body = dialect.succeeded(IMAGE_URL) if is_success else dialect.failed()
 
     answer = world.callback(url_for(dialect.name), body)
 
@@ -47,13 +47,13 @@ def test_end_of_a_task_is_queued_in_the_tasks_own_group(world: World, dialect: D
 
 def test_callback_that_comes_twice_is_one_message(world: World, dialect: Dialect) -> None:
     for _ in range(2):
-        assert world.callback(url_for(dialect.name), dialect.called_back("success", IMAGE_URL)).status == 200
+        assert world.callback(url_for(dialect.name), dialect.succeeded(IMAGE_URL)).status == 200
 
     assert len(world.messages()) == 1
 
 
 def test_callbacks_that_say_different_things_are_different_messages(world: World, dialect: Dialect) -> None:
-    for body in (dialect.called_back("success", IMAGE_URL), dialect.failed()):
+    for body in (dialect.succeeded(IMAGE_URL), dialect.failed()):
         world.callback(url_for(dialect.name), body)
     world.callback(url_for(dialect.name, "tsk_2"), dialect.failed())
 
@@ -73,7 +73,7 @@ def test_outcome_too_big_for_a_message_goes_through_s3_and_comes_back_equal(worl
     defapi = DIALECTS["defapi"]
 
     def bytes_queued(image: str) -> int:
-        world.callback(url_for("defapi"), defapi.called_back("success", image))
+        world.callback(url_for("defapi"), defapi.succeeded(image))
         [*_, call] = (call for call in world.calls if call.operation == "SendMessage")
         return len(call.params["MessageBody"])
 
@@ -92,7 +92,7 @@ def test_both_keys_verify_and_none_else_while_they_are_rotated(world: World, dia
 
     def status(**keys: str) -> int:
         world.store_secret("CALLBACK_KEYS_SECRET", keys)
-        return world.callback(url, dialect.called_back(dialect.running[0])).status
+        return world.callback(url, dialect.going_on(dialect.unfinished[0])).status
 
     assert status(primary="old") == 200
     assert status(primary="old", secondary="new") == 200
@@ -135,7 +135,7 @@ FORGED = {
 
 @pytest.mark.parametrize("url", FORGED.values(), ids=FORGED.keys())
 def test_callback_whose_url_is_not_ours_is_turned_away(world: World, url: str) -> None:
-    answer = world.callback(url, DIALECTS["apixo"].called_back("success", IMAGE_URL))
+    answer = world.callback(url, DIALECTS["apixo"].succeeded(IMAGE_URL))
 
     assert (answer.status, answer.document["code"]) == (401, "callback_rejected")
     assert world.is_quiet()
@@ -165,8 +165,8 @@ def test_body_that_cannot_be_understood_is_answered_and_forgotten(world: World, 
 
 
 def test_task_that_goes_on_is_answered_and_not_queued(world: World, dialect: Dialect) -> None:
-    for word in (*dialect.running, dialect.unknown):
-        assert world.callback(url_for(dialect.name), dialect.called_back(word)).status == 200
+    for word in (*dialect.unfinished, "levitating"):
+        assert world.callback(url_for(dialect.name), dialect.going_on(word)).status == 200
 
     assert world.is_quiet()
 
@@ -187,7 +187,7 @@ def test_outcome_that_cannot_be_stored_is_asked_for_again(world: World) -> None:
     image = f"data:image/png;base64,{b64encode(bytes(MAX_INLINE_BYTES)).decode()}"
 
     with world.refusing("PutObject"):
-        answer = world.callback(url_for("defapi"), DIALECTS["defapi"].called_back("success", image))
+        answer = world.callback(url_for("defapi"), DIALECTS["defapi"].succeeded(image))
 
     assert answer.status == 503
     assert world.is_quiet()

@@ -13,10 +13,10 @@ from pixhook.model import ErrorCode, Outcome, OutcomeState, Status
 from pixhook.problems import CONTENT_TYPE
 from tests.conftest import SETTINGS
 from tests.flow.cloud import ServiceAnswer, aws, service_error
-from tests.flow.dialects import Dialect
+from tests.flow.dialects import WORDS, Dialect
 from tests.flow.outside import Provider
 from tests.flow.world import CALLBACK_KEY, PROVIDER_KEYS, Answer, World
-from tests.support.builders import ACCOUNT_ID, a_picture
+from tests.support.builders import ACCOUNT_ID, a_body, a_picture
 
 IMAGE_URL = "https://images.example/a.png"
 
@@ -26,12 +26,6 @@ AWS_TROUBLES = [
     pytest.param(EndpointConnectionError(endpoint_url="https://aws.example"), id="unreachable"),
     pytest.param(ReadTimeoutError(endpoint_url="https://aws.example"), id="silent"),
 ]
-
-
-def a_body(**changes: Any) -> dict[str, Any]:
-    """A valid body, changed as given; a field given as `...` is left out."""
-    body = {"model": "nano-banana-2", "prompt": "a fox in the snow", **changes}
-    return {name: value for name, value in body.items() if value is not ...}
 
 
 def assert_problem(answer: Answer, status: int, code: str, *, field: str | None = None) -> None:
@@ -322,9 +316,9 @@ def test_refusal_in_a_body_is_one_whatever_the_http_status(world: World, dialect
 
     answer = world.submit(a_body(provider=dialect.name))
 
-    code = {"apixo": ErrorCode.INVALID_REQUEST, "defapi": ErrorCode.UNKNOWN}[dialect.name]
+    code = dialect.refusal_code(200, dialect.refused(400))
     assert_refused(world, answer, 503 if code.is_retryable else 422, code)
-    assert answer.document["native_message"] == "their own words"
+    assert answer.document["native_message"] == WORDS
 
 
 def test_providers_wish_to_wait_is_passed_on(world: World, dialect: Dialect) -> None:
@@ -342,8 +336,8 @@ def test_what_a_provider_says_of_the_operators_account_is_not_the_clients(world:
     answer = world.submit(a_body(provider=dialect.name))
     world.finish_all()
 
-    assert "their own words" not in answer.body
-    assert "their own words" not in world.get(f"/images/{answer.document['task_id']}").body
+    assert WORDS not in answer.body
+    assert WORDS not in world.get(f"/images/{answer.document['task_id']}").body
 
 
 @pytest.mark.parametrize("kind", UNREACHED)
@@ -383,7 +377,7 @@ def calling_back_first(world: World, dialect: Dialect, then: httpx.Response) -> 
     url = world.image_hosts.serve(IMAGE_URL, a_picture())
 
     def call_back(_: httpx.Request) -> httpx.Response:
-        assert world.callback(world.upstream.callback_url, dialect.called_back("success", url)).status == 200
+        assert world.callback(world.upstream.callback_url, dialect.succeeded(url)).status == 200
         assert world.finish_all() == []
         return then
 
@@ -432,7 +426,7 @@ def test_acceptance_that_cannot_be_noted_is_still_an_acceptance(
 
     assert (answer.status, answer.document["status"]) == (202, "processing")
     url = world.image_hosts.serve(IMAGE_URL, a_picture())
-    world.callback(world.upstream.callback_url, dialect.called_back("success", url))
+    world.callback(world.upstream.callback_url, dialect.succeeded(url))
     assert world.finish_all() == []
     assert world.task(answer.document["id"]).status is Status.COMPLETED
     assert len(world.upstream.requests) == 1

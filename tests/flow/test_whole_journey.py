@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from local.stack import ROOT
 from pixhook.documents import EVENT_VERSION
 from tests.conftest import SETTINGS
-from tests.flow.dialects import Dialect
+from tests.flow.dialects import WORDS, Dialect
 from tests.flow.world import World
 from tests.support.builders import ACCOUNT_ID, a_picture
 
@@ -24,7 +24,7 @@ def validate(event: dict[str, Any]) -> None:
 
 def test_image_travels_from_request_to_event(world: World, dialect: Dialect) -> None:
     content = a_picture("WEBP", (96, 54))
-    request = {"model": "nano-banana-2", "prompt": "a fox", "provider": dialect.name, "metadata": METADATA}
+    request = {"model": dialect.model, "prompt": "a fox", "provider": dialect.name, "metadata": METADATA}
 
     submitted = world.submit(request)
     task_id = submitted.document["id"]
@@ -32,7 +32,7 @@ def test_image_travels_from_request_to_event(world: World, dialect: Dialect) -> 
     assert world.get(f"/images/{task_id}/files/0").status == 409
 
     url = world.image_hosts.serve("https://images.example/fox", content)
-    assert world.callback(world.upstream.callback_url, dialect.called_back("success", url)).status == 200
+    assert world.callback(world.upstream.callback_url, dialect.succeeded(url)).status == 200
     assert world.finish_all() == []
 
     [event] = world.events()
@@ -46,7 +46,11 @@ def test_image_travels_from_request_to_event(world: World, dialect: Dialect) -> 
 
     seen = world.get(f"/images/{task_id}").document
     [file] = seen["files"]
-    assert (seen["status"], seen["metadata"], seen["native_charge"]) == ("completed", METADATA, dialect.charge)
+    assert (seen["status"], seen["metadata"], seen["native_charge"]) == (
+        "completed",
+        METADATA,
+        dialect.outcome(dialect.succeeded(url)).native_charge,
+    )
     assert seen["ended_at"] == detail["ended_at"]
     assert file == {"path": f"/images/{task_id}/files/0"} | {name: image[name] for name in file if name != "path"}
     assert image["key"] in world.get(file["path"]).headers["location"]
@@ -65,14 +69,16 @@ def test_failure_travels_from_callback_to_event(world: World, dialect: Dialect) 
     seen = world.get(f"/images/{task.id}").document
     assert (seen["status"], seen["files"]) == ("failed", [])
     assert seen["error"] == event["detail"]["error"]
-    assert (seen["error"]["code"], seen["error"]["native_message"]) == (dialect.failed_code, "their own words")
+    failure = dialect.outcome(dialect.failed()).failure
+    assert failure is not None
+    assert (seen["error"]["code"], seen["error"]["native_message"]) == (failure.code, WORDS)
     assert world.get(f"/images/{task.id}/files/0").status == 404
 
 
 def test_refusal_travels_from_answer_to_event(world: World, dialect: Dialect) -> None:
     world.upstream.answer = lambda _: httpx.Response(400, json=dialect.refused(400))
 
-    refused = world.submit({"model": "nano-banana-2", "prompt": "a fox", "provider": dialect.name}).document
+    refused = world.submit({"model": dialect.model, "prompt": "a fox", "provider": dialect.name}).document
     assert world.finish_all() == []
 
     [event] = world.events()

@@ -37,7 +37,7 @@ from tests.flow.cloud import (
     sqs_event,
 )
 from tests.flow.dialects import DIALECTS
-from tests.support.builders import ACCOUNT_ID
+from tests.support.builders import ACCOUNT_ID, a_body
 
 PROVIDER_KEYS = {name: f"planted-key-of-{name}" for name in DIALECTS}
 CALLBACK_KEY = "sample-callback-key"
@@ -180,7 +180,7 @@ class World:
 
     def accepted(self, **request: Any) -> Task:
         """A task that the provider has accepted."""
-        answer = self.submit({"model": "nano-banana-2", "prompt": "a fox in the snow", **request})
+        answer = self.submit(a_body(**request))
         assert answer.status == 202, answer
         return self.task(answer.document["id"])
 

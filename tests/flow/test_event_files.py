@@ -1,0 +1,93 @@
+"""Each file in events/ does what its name says: <function>.<case>.json."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from local.stack import ROOT
+from pixhook.flows.authorize import digest
+from pixhook.model import Image, KeyHolder, Status
+from pixhook.runtime import accounts
+from tests.conftest import SETTINGS
+from tests.flow.cloud import FUNCTIONS
+from tests.flow.world import World
+from tests.support.builders import ACCOUNT_ID, NOW, TASK_ID, a_picture, a_task
+
+FOLDER = ROOT / "events"
+KEY_ID = "key_01JNEZ2W3GQK4T5V6X7Y8Z9ABC"
+IMAGE = Image(
+    bucket=SETTINGS["IMAGES_BUCKET"],
+    key=f"images/{TASK_ID}/0.png",
+    sha256="0" * 64,
+    size=1,
+    content_type="image/png",
+    width=64,
+    height=48,
+)
+
+
+def answers(status: int) -> Callable[[World, Any], bool]:
+    return lambda _, answer: bool(answer["statusCode"] == status)
+
+
+def is_queued(world: World, answer: Any) -> bool:
+    groups = [message["Attributes"]["MessageGroupId"] for message in world.messages()]
+    return answers(200)(world, answer) and groups == [TASK_ID]
+
+
+def is_completed(world: World, _: Any) -> bool:
+    return world.task(TASK_ID).status is Status.COMPLETED
+
+
+def is_allowed(_: World, answer: Any) -> bool:
+    return bool(answer["context"]["account_id"] == ACCOUNT_ID)
+
+
+def has(*names: str) -> Callable[[World, Any], bool]:
+    return lambda _, answer: answer.keys() == set(names)
+
+
+CASES: Mapping[str, Callable[[World, Any], bool]] = {
+    "submit.accepted": answers(202),
+    "submit.invalid": answers(422),
+    "receive.apixo.succeeded": is_queued,
+    "receive.defapi.succeeded": is_queued,
+    "receive.apixo.forged": answers(401),
+    "finish.succeeded": is_completed,
+    "query.image": answers(200),
+    "query.file": answers(302),
+    "authorize.bearer": is_allowed,
+    "admin.create_account": has("account_id"),
+    "admin.create_key": has("key", "key_id"),
+    "admin.revoke_key": has("key_id"),
+}
+
+
+def test_every_function_has_a_file_and_every_file_is_tried() -> None:
+    assert {file.stem for file in FOLDER.iterdir()} == CASES.keys()
+    assert {case.partition(".")[0] for case in CASES} == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_event_file_does_what_its_name_says(world: World, case: str) -> None:
+    event = json.loads((FOLDER / f"{case}.json").read_bytes())
+    function = case.partition(".")[0]
+    prepare(world, has_ended=function == "query")
+
+    assert CASES[case](world, world.invoke(function, event))
+
+
+def prepare(world: World, *, has_ended: bool) -> None:
+    """The account, the key and the task that the files speak of."""
+    accounts().add(ACCOUNT_ID, "shop", NOW)
+    key_sha256 = digest("pxk_" + "0" * 43)
+    accounts().add_key(KeyHolder(account_id=ACCOUNT_ID, key_id=KEY_ID), key_sha256, "pxk_00000000", NOW)
+    task = a_task(status=Status.QUEUED)
+    world.table.add(task)
+    world.table.move(task, Status.PROCESSING, NOW, ref=task.ref)
+    if has_ended:
+        world.table.move(task, Status.STORING, NOW)
+        world.table.move(task, Status.COMPLETED, NOW, images=(IMAGE,))
+    world.image_hosts.serve("https://images.example/fox.png", a_picture())
