@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from local.offers import model_of
+from local.simulators import PROVIDERS
 from local.stack import StackInfo
 from local.subscriber import Subscriber, subscriber
 from local.waiting import wait_until
@@ -78,15 +80,12 @@ def _requests(info: StackInfo) -> list[dict[str, Any]]:
     """A text-to-image and an image-to-image request for each provider."""
     cat = f"{info.simulators_url}/references/cat.png"
     return [
-        {
-            "provider": "apixo",
-            "model": "nano-banana-2",
-            "prompt": "a fox in the snow, watercolor",
-            "aspect_ratio": "3:2",
-        },
-        {"provider": "apixo", "model": "nano-banana-2", "prompt": "this cat as an astronaut", "images": [cat]},
-        {"provider": "defapi", "model": "nano-banana", "prompt": "a lighthouse at dawn", "aspect_ratio": "9:16"},
-        {"provider": "defapi", "model": "nano-banana", "prompt": "this cat in oil paint", "images": [cat]},
+        {"provider": provider, "model": model_of(provider), **request}
+        for provider in PROVIDERS
+        for request in (
+            {"prompt": "a fox in the snow, watercolor"},
+            {"prompt": "this cat as an astronaut", "images": [cat]},
+        )
     ]
 
 

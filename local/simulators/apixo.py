@@ -25,7 +25,7 @@ from local.simulators.provider import (
 class _Model:
     """What a model's `input` takes: the allowed values by field, beside `prompt` and `image_urls`.
 
-    `prompt` is the most characters, `references` the most images.
+    `prompt` is the most characters, 0 where it takes none; `references` the most images.
     """
 
     prompt: int
@@ -102,9 +102,20 @@ _MODELS: Mapping[str, _Model] = {
             "web_search": _SWITCH,
         },
     ),
+    # https://apixo.ai/docs/models/image/ImageUpscaler
+    "image-upscaler": _Model(
+        prompt=0,
+        references=1,
+        choices={
+            "mode": ("image-to-image",),
+            "resolution": ("2k", "4k", "8k"),
+            "output_format": ("jpg", "png", "webp"),
+        },
+        required=("mode",),
+    ),
 }
 
-_FORMATS: Mapping[str, ImageFormat] = {"png": "png", "jpeg": "jpeg", "jpg": "jpeg"}
+_FORMATS: Mapping[str, ImageFormat] = {"png": "png", "jpeg": "jpeg", "jpg": "jpeg", "webp": "webp"}
 
 # https://apixo.ai/docs/models/image/nano-banana-2 (HTTP errors); 404 and 503: .../api-reference/errors
 _MESSAGES: Mapping[int, str] = {
@@ -160,7 +171,7 @@ class Apixo(Provider):
         given = self._checked(_MODELS[name], submit.input)
         return Order(
             model=name,
-            prompt=given["prompt"],
+            prompt=given.get("prompt", ""),
             ratio=_ratio(given.get("aspect_ratio", "auto")),
             long_side=LONG_SIDES[given.get("resolution", "1k")],
             format=_FORMATS[given.get("output_format", "png")],
@@ -217,7 +228,7 @@ class Apixo(Provider):
             # "Case-insensitive": https://apixo.ai/docs/zh/models/image/nano-banana-2
             given["resolution"] = resolution.lower()
         for field in given:
-            if field not in {"prompt", "image_urls", *model.choices}:
+            if field not in {"image_urls", *model.choices, *(["prompt"] if model.prompt else [])}:
                 raise _unknown(f"input.{field}")
         for field in model.required:
             if field not in given:
@@ -225,8 +236,8 @@ class Apixo(Provider):
         for field, allowed in model.choices.items():
             if field in given and not _is_one_of(given[field], allowed):
                 raise _invalid(f"input.{field}", f"must be one of {', '.join(map(str, allowed))}")
-        prompt = given["prompt"]
-        if not isinstance(prompt, str) or not 1 <= len(prompt) <= model.prompt:
+        prompt = given.get("prompt", "")
+        if not isinstance(prompt, str) or not min(1, model.prompt) <= len(prompt) <= model.prompt:
             raise _invalid("input.prompt", f"must have 1 to {model.prompt} characters")
         self._check_references(model, given)
         return given

@@ -18,7 +18,7 @@ type State = Literal["pending", "processing", "success", "failed"]
 
 # The long side of a drawn image in pixels, for each resolution a provider may be asked for: small enough to
 # be drawn at once, different enough to be told apart.
-LONG_SIDES: Mapping[str, int] = {"1k": 512, "2k": 768, "3k": 896, "4k": 1024}
+LONG_SIDES: Mapping[str, int] = {"1k": 512, "2k": 768, "3k": 896, "4k": 1024, "8k": 1280}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,22 +7,22 @@ import httpx
 import pytest
 from PIL import Image as Picture
 
-from pixhook.catalogue import MODELS
+from local.offers import model_of
+from pixhook.catalogue import MODELS, Offer
 from tests.e2e.conftest import Gateway
 
-MODEL_OF = {"apixo": "nano-banana-2", "defapi": "nano-banana"}
-SIMULATED = [
-    (offer.provider, model)
-    for model, offers in MODELS.items()
-    for offer in offers
-    if model != "image-upscaler"  # takes no prompt, so that there is nothing for a simulator to draw
-]
+OFFERS = [(model, offer) for model, offers in MODELS.items() for offer in offers]
 
 
 @pytest.mark.parametrize("references", [[], ["cat"], ["cat", "product"]], ids=["text", "image", "images"])
 def test_an_image_comes_back(gateway: Gateway, provider: str, prompt: str, references: list[str]) -> None:
     images = [f"{gateway.info.simulators_url}/references/{name}.png" for name in references]
-    order = {"model": MODEL_OF[provider], "provider": provider, "prompt": prompt, "metadata": {"order": 7, "n": 1.5}}
+    order = {
+        "model": model_of(provider, len(references)),
+        "provider": provider,
+        "prompt": prompt,
+        "metadata": {"order": 7, "n": 1.5},
+    }
     task = gateway.submit(**order, **({"images": images} if images else {}))
 
     ended = gateway.ended(task["id"])
@@ -46,10 +46,11 @@ def test_an_image_comes_back(gateway: Gateway, provider: str, prompt: str, refer
     assert httpx.get(redirect.headers["location"], trust_env=False).content == content
 
 
-@pytest.mark.parametrize(("provider_name", "model"), SIMULATED)
-def test_every_model_on_offer_is_accepted(gateway: Gateway, provider_name: str, model: str, prompt: str) -> None:
+@pytest.mark.parametrize(("model", "offer"), OFFERS, ids=[f"{model}-{offer.provider}" for model, offer in OFFERS])
+def test_every_model_on_offer_is_accepted(gateway: Gateway, model: str, offer: Offer) -> None:
     """The simulators refuse what the provider would refuse: each offer's defaults and names are right."""
-    task = gateway.submit(model=model, provider=provider_name, prompt=prompt)
+    images = [f"{gateway.info.simulators_url}/references/cat.png"] * offer.references[0]
+    task = gateway.submit(model=model, provider=offer.provider, prompt="a fox" * min(1, offer.prompt[0]), images=images)
 
     assert gateway.ended(task["id"])["status"] == "completed"
 

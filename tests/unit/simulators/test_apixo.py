@@ -234,3 +234,25 @@ def test_reference_shows_in_the_image(simulators: Simulators) -> None:
     fur = (235, 150, 70)
     colours = {colour: count for count, colour in image.getcolors(image.width * image.height) or ()}
     assert colours[fur] > 1000
+
+
+def test_upscaler_takes_one_image_and_no_prompt(simulators: Simulators) -> None:
+    reference = f"{simulators.url}/references/cat.png"
+    order: dict[str, Any] = {
+        "model": "image-upscaler",
+        "mode": "image-to-image",
+        "resolution": "8k",
+        "aspect_ratio": None,
+    }
+
+    accepted = simulators.apixo(**order, prompt=None, image_urls=[reference])
+    wordy = simulators.apixo(**order, image_urls=[reference])
+    crowded = simulators.apixo(**order, prompt=None, image_urls=[reference] * 2)
+
+    data = simulators.apixo_ended(accepted.json()["data"]["taskId"], "image-upscaler")["data"]
+    image = opened(simulators.http.get(json.loads(data["resultJson"])["resultUrls"][0]).content)
+    assert max(image.size) == 1280
+    assert [answer.json()["data"]["error"] for answer in (wordy, crowded)] == [
+        "Unknown field: input.prompt",
+        "Invalid value for input.image_urls: must be a list of at most 1 URLs",
+    ]
