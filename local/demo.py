@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from local.offers import model_of
+from local.offers import models_of
 from local.simulators import PROVIDERS
 from local.stack import StackInfo
 from local.subscriber import Subscriber, subscriber
@@ -80,7 +80,7 @@ def _requests(info: StackInfo) -> list[dict[str, Any]]:
     """A text-to-image and an image-to-image request for each provider."""
     cat = f"{info.simulators_url}/references/cat.png"
     return [
-        {"provider": provider, "model": model_of(provider), **request}
+        {"provider": provider, "model": models_of(provider)[0], **request}
         for provider in PROVIDERS
         for request in (
             {"prompt": "a fox in the snow, watercolor"},

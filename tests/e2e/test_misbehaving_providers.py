@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from local.offers import model_of
+from local.offers import models_of
 from local.waiting import wait_until
 from tests.e2e.conftest import Gateway
 
@@ -26,7 +26,7 @@ DELIVERIES: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("deliveries", DELIVERIES.values(), ids=DELIVERIES.keys())
 def test_one_end_and_one_event(gateway: Gateway, provider: str, prompt: str, deliveries: list[dict[str, Any]]) -> None:
     gateway.misbehave(prompt, callback={"deliveries": deliveries})
-    task = gateway.submit(model=model_of(provider), provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
 
     _wait_for_callbacks(gateway, prompt, len(deliveries))
 
@@ -38,7 +38,7 @@ def test_one_end_and_one_event(gateway: Gateway, provider: str, prompt: str, del
 @pytest.mark.parametrize("outcomes", [["success", "failed"], ["failed", "success"]], ids=" then ".join)
 def test_a_contradiction_changes_nothing(gateway: Gateway, provider: str, prompt: str, outcomes: list[str]) -> None:
     gateway.misbehave(prompt, callback={"deliveries": [{"outcome": outcome, "delay_s": 0.2} for outcome in outcomes]})
-    task = gateway.submit(model=model_of(provider), provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
 
     _wait_for_callbacks(gateway, prompt, 2)
 
@@ -49,7 +49,7 @@ def test_a_contradiction_changes_nothing(gateway: Gateway, provider: str, prompt
 
 def test_a_callback_may_come_before_the_answer(gateway: Gateway, provider: str, prompt: str) -> None:
     gateway.misbehave(prompt, submit={"delay_s": 0.5}, callback={"before_answer": True})
-    task = gateway.submit(model=model_of(provider), provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
 
     assert gateway.ended(task["id"])["status"] == "completed"
     assert len(gateway.events(task["id"])) == 1
@@ -58,7 +58,7 @@ def test_a_callback_may_come_before_the_answer(gateway: Gateway, provider: str, 
 @pytest.mark.parametrize("how", ["reset_after", "garbage_after"])
 def test_an_unclear_answer_is_left_to_the_callback(gateway: Gateway, provider: str, prompt: str, how: str) -> None:
     gateway.misbehave(prompt, submit={"break": how})
-    task = gateway.submit(model=model_of(provider), provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
 
     assert gateway.ended(task["id"])["status"] == "completed"
     assert len(gateway.submits(prompt)) == 1
@@ -66,7 +66,7 @@ def test_an_unclear_answer_is_left_to_the_callback(gateway: Gateway, provider: s
 
 def test_an_unclear_answer_never_buys_twice(gateway: Gateway, provider: str, prompt: str) -> None:
     gateway.misbehave(prompt, submit={"break": "reset_before"})
-    task = gateway.submit(model=model_of(provider), provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
 
     assert gateway.task(task["id"])["status"] == "queued"
     assert gateway.is_quiet()
@@ -90,7 +90,7 @@ def test_a_refusal_is_answered_and_ends_the_task(
 ) -> None:
     gateway.misbehave(prompt, submit={"refuse": refusal})
 
-    answer = gateway.api.post("/images", json={"model": model_of(provider), "provider": provider, "prompt": prompt})
+    answer = gateway.api.post("/images", json={"model": models_of(provider)[0], "provider": provider, "prompt": prompt})
 
     assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -104,7 +104,7 @@ def test_a_refusal_is_answered_and_ends_the_task(
 def test_a_gateways_refusal_is_unclear(gateway: Gateway, provider: str, prompt: str, refusal: int) -> None:
     gateway.misbehave(prompt, submit={"refuse": refusal})
 
-    task = gateway.submit(model=model_of(provider), provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
 
     assert task["status"] == "queued"
     assert len(gateway.submits(prompt)) == 1
@@ -140,7 +140,7 @@ def test_what_never_will_be_an_image_fails_the_task(gateway: Gateway, prompt: st
 
 def test_a_success_without_an_image_fails_the_task(gateway: Gateway, provider: str, prompt: str) -> None:
     gateway.misbehave(prompt, result={"empty": True})
-    task = gateway.submit(model=model_of(provider), provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
 
     assert gateway.ended(task["id"])["error"]["code"] == "no_image"
 

@@ -7,18 +7,20 @@ import httpx
 import pytest
 from PIL import Image as Picture
 
-from local.offers import model_of
+from local.offers import models_of
+from local.simulators import PROVIDERS
 from pixhook.catalogue import MODELS, Offer
 from tests.e2e.conftest import Gateway
 
+SEVERAL = [(provider, model) for provider in PROVIDERS for model in models_of(provider, references=2)]
 OFFERS = [(model, offer) for model, offers in MODELS.items() for offer in offers]
 
 
-@pytest.mark.parametrize("references", [[], ["cat"], ["cat", "product"]], ids=["text", "image", "images"])
+@pytest.mark.parametrize("references", [[], ["cat"]], ids=["text", "image"])
 def test_an_image_comes_back(gateway: Gateway, provider: str, prompt: str, references: list[str]) -> None:
     images = [f"{gateway.info.simulators_url}/references/{name}.png" for name in references]
     order = {
-        "model": model_of(provider, len(references)),
+        "model": models_of(provider)[0],
         "provider": provider,
         "prompt": prompt,
         "metadata": {"order": 7, "n": 1.5},
@@ -44,6 +46,14 @@ def test_an_image_comes_back(gateway: Gateway, provider: str, prompt: str, refer
     redirect = gateway.api.get(file["path"])
     assert redirect.status_code == 302
     assert httpx.get(redirect.headers["location"], trust_env=False).content == content
+
+
+@pytest.mark.parametrize(("provider_name", "model"), SEVERAL)
+def test_several_references_are_taken(gateway: Gateway, provider_name: str, model: str, prompt: str) -> None:
+    images = [f"{gateway.info.simulators_url}/references/{name}.png" for name in ("cat", "product")]
+    task = gateway.submit(model=model, provider=provider_name, prompt=prompt, images=images)
+
+    assert gateway.ended(task["id"])["status"] == "completed"
 
 
 @pytest.mark.parametrize(("model", "offer"), OFFERS, ids=[f"{model}-{offer.provider}" for model, offer in OFFERS])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from local.offers import model_of
+from local.offers import models_of
 from local.simulators import PROVIDERS as SIMULATORS
 from local.simulators.provider import Document, Failure, Order, Provider, Refused, Task
 from pixhook.errors import ProviderRefused
@@ -23,7 +23,7 @@ class Dialect:
         self._adapter = PROVIDERS[simulator.name]
         self.name = simulator.name
         self.host = urlsplit(self._adapter.base_url).hostname
-        self.model = model_of(simulator.name)
+        self.model = models_of(simulator.name)[0]
         self.ref = simulator.new_task_id()
         """Its id of whatever task is spoken of."""
         self.unfinished = tuple(word for word, state in self._adapter.states.items() if state is OutcomeState.RUNNING)

@@ -3,7 +3,7 @@
 There is one of each for a whole run, emptied for each test: a client's TLS takes longer to set up than a test.
 """
 
-import json
+import re
 from collections.abc import Callable
 from functools import cache
 
@@ -11,6 +11,7 @@ import httpx
 
 from pixhook.addresses import AddressGuard
 from pixhook.http import HttpSender, ImageFetcher
+from tests.conftest import SETTINGS
 from tests.flow.dialects import DIALECTS, Dialect
 
 type Provider = Callable[[httpx.Request], httpx.Response]
@@ -32,7 +33,8 @@ class Upstream:
     @property
     def callback_url(self) -> str:
         """Where the last request asks to be called back."""
-        return str(json.loads(self.requests[-1].content)["callback_url"])
+        [url] = re.findall(rf'{SETTINGS["PUBLIC_BASE_URL"]}/callbacks/[^"]+', self.requests[-1].content.decode())
+        return str(url)
 
     def _take(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)

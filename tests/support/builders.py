@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image as Picture
 
-from local.offers import model_of
+from local.offers import models_of
 from pixhook.model import ImageRequest, Status, Task
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -21,8 +21,8 @@ def a_request(**changes: Any) -> ImageRequest:
 
 def a_body(**changes: Any) -> dict[str, Any]:
     """The body of a text-to-image request, to the pinned provider if there is one; `...` leaves a field out."""
-    model = model_of(changes.get("provider", "")) or "nano-banana-2"
-    body = {"model": model, "prompt": "a fox in the snow", **changes}
+    models = models_of(changes.get("provider", "")) or ["nano-banana-2"]
+    body = {"model": models[0], "prompt": "a fox in the snow", **changes}
     return {name: value for name, value in body.items() if value is not ...}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from local.simulators import PROVIDERS
 from local.simulators.deliveries import forged
 from local.simulators.engine import Settings
 from tests.unit.simulators.support import Receiver, Simulators, opened, running_simulators
@@ -40,7 +41,7 @@ def test_submit_that_the_provider_refuses_uses_nothing_up(simulators: Simulators
         ({"callback": {"deliveries": [{"body": "torn"}]}}, "callback.deliveries[0].body: "),
         ({"result": {"format": "gif"}}, "result.format: "),
         ({"times": 0}, "times: "),
-        ({"provider": "nobody"}, "provider: must be one of apixo, defapi, or null"),
+        ({"provider": "nobody"}, f"provider: must be one of {', '.join(sorted(PROVIDERS))}, or null"),
     ],
 )
 def test_unknown_misbehaviour_is_refused_by_name(simulators: Simulators, behaviour: object, error: str) -> None:

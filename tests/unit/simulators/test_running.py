@@ -17,11 +17,9 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_secret_leads_to_each_simulator() -> None:
-    assert providers_secret("http://127.0.0.1:9000/") == {
-        "apixo": {"api_key": "apixo-simulator-key", "base_url": "http://127.0.0.1:9000/apixo/api/v1"},
-        "defapi": {"api_key": "dk-simulator", "base_url": "http://127.0.0.1:9000/defapi"},
-    }
-    assert list(PROVIDERS) == ["apixo", "defapi"]
+    secret = providers_secret("http://127.0.0.1:9000/")
+    assert secret.keys() == PROVIDERS.keys()
+    assert secret["apixo"] == {"api_key": "apixo-simulator-key", "base_url": "http://127.0.0.1:9000/apixo/api/v1"}
 
 
 def test_oldest_is_given_up_when_there_are_too_many() -> None:

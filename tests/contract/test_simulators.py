@@ -1,0 +1,38 @@
+"""There is a simulator of each provider, and it takes what the adapter sends: neither has been read alone."""
+
+import json
+
+import pytest
+from starlette.routing import compile_path
+
+from local.simulators import PROVIDERS as SIMULATORS
+from pixhook.model import HttpRequest
+from pixhook.providers import PROVIDERS
+from tests.contract.test_providers import REQUESTS, built, callback_url
+from tests.support.samples import Sample
+
+
+def test_every_provider_has_a_simulator() -> None:
+    assert SIMULATORS.keys() == PROVIDERS.keys()
+
+
+@pytest.mark.parametrize("sample", REQUESTS, ids=str)
+def test_simulator_takes_the_golden_request(sample: Sample) -> None:
+    request = built(sample)
+    path, params = route(sample.provider, request)
+
+    order = SIMULATORS[sample.provider].read_submit(path, params, json.loads(request.body))
+
+    assert order.prompt == sample.request.get("prompt", "")
+    assert list(order.references) == sample.request.get("images", [])
+    if PROVIDERS[sample.provider].capabilities.callback:
+        assert order.callback_url == callback_url(sample.provider)
+
+
+def route(name: str, request: HttpRequest) -> tuple[str, dict[str, str]]:
+    """The simulator's path that the request goes to, and what stands in it."""
+    given = request.url.removeprefix(PROVIDERS[name].base_url)
+    for path in SIMULATORS[name].submit_paths:
+        if match := compile_path(path)[0].fullmatch(given):
+            return path, match.groupdict()
+    raise LookupError(given)
