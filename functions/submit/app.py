@@ -5,11 +5,10 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from ulid import ULID
 
 from pixhook import runtime
 from pixhook.documents import task_document
-from pixhook.flows.submit import read_request, submit
+from pixhook.flows.submit import new_task_id, read_request, submit
 from pixhook.http import HttpSender
 
 app = runtime.api()
@@ -28,19 +27,21 @@ def submit_image() -> Response[str]:
     """The task, accepted."""
     event = app.current_event
     context = event.request_context
-    task_id = f"tsk_{ULID.from_datetime(runtime.now())}"
+    base_url = runtime.public_base_url(context)
+    task_id = new_task_id(runtime.now())
     logger.append_keys(task_id=task_id)
     body = (event.body or "").encode("utf-8", "surrogatepass")
     task = submit(
         read_request(event.headers.get("content-type", ""), body, guard),
         account_id=context.authorizer["account_id"],
-        base_url=runtime.public_base_url(context),
+        base_url=base_url,
         task_id=task_id,
         credentials=secrets.credentials(),
         callback_keys=secrets.callback_keys(),
         tasks=tasks,
         outcomes=outcomes,
         send=send,
+        time_left=lambda: app.lambda_context.get_remaining_time_in_millis() / 1000,
         clock=runtime.now,
     )
     logger.info("submitted", extra={"provider": task.provider, "to": task.status, "ref": task.ref})
@@ -48,7 +49,7 @@ def submit_image() -> Response[str]:
         status_code=202,
         content_type="application/json",
         body=json.dumps(task_document(task)),
-        headers={"location": f"/images/{task.id}"},
+        headers={"location": f"{base_url}/images/{task.id}"},
     )
 
 

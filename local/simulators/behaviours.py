@@ -95,19 +95,19 @@ class ResultBehaviour(Strict):
 class HostBehaviour(Strict):
     """How the task's files are served.
 
-    In this order: `delay_s` seconds pass; the first `fail_first` reads of each file answer 503; `redirect_to` sends
-    elsewhere, `redirects` to the file itself that many times; `status` is answered in place of the file. What remains
-    is served, with another `content_type`, as an HTML page (`not_an_image`), without its length (`chunked`), or up to
-    the middle of its declared length (`truncate`).
+    In this order: `delay_s` seconds pass; the first `fail_first` reads of each file answer 503; the first `page_first`
+    an HTML page; `redirect_to` sends elsewhere, `redirects` to the file itself that many times; `status` is answered
+    in place of the file. What remains is served, with another `content_type`, without its length (`chunked`), or up
+    to the middle of its declared length (`truncate`).
     """
 
     delay_s: NonNegativeFloat = 0
     fail_first: NonNegativeInt = 0
+    page_first: NonNegativeInt = 0
     redirect_to: str | None = None
     redirects: NonNegativeInt = 0
     status: AnswerStatus | None = None
     content_type: str | None = None
-    not_an_image: bool = False
     chunked: bool = False
     truncate: bool = False
 

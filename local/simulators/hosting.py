@@ -69,6 +69,8 @@ def _instead(file: _File, request: Request) -> Response | None:
     hop = int(request.query_params.get("hop", "0"))
     if file.reads <= host.fail_first:
         return PlainTextResponse("not now", 503)
+    if file.reads <= host.page_first:
+        return HTMLResponse(_PAGE, media_type=host.content_type or file.media_type)
     if host.redirect_to is not None:
         return RedirectResponse(host.redirect_to, 302)
     if hop < host.redirects:
@@ -82,16 +84,11 @@ def _content(file: _File) -> Response:
     host = file.host
     media_type = host.content_type or file.media_type
     response: Response
-    if host.not_an_image:
-        length = len(_PAGE)
-        response = HTMLResponse(_PAGE, media_type=media_type)
-    elif host.chunked:
-        length = file.path.stat().st_size
+    if host.chunked:
         response = StreamingResponse(_pieces(file.path), media_type=media_type)
     else:
-        length = file.path.stat().st_size
         response = FileResponse(file.path, media_type=media_type)
-    return CutShort(response, length) if host.truncate else response
+    return CutShort(response, file.path.stat().st_size) if host.truncate else response
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:

@@ -6,7 +6,7 @@ The tenth rule, on the events that follow, is in test_published_events.py.
 
 import json
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -427,6 +427,31 @@ def test_damaged_document_is_understood_or_unexpected(sample: Sample) -> None:
         assert_usable(said(worse))
 
 
+@pytest.mark.parametrize("sample", [s for s in DISTINCT if gist(s.expected) == "succeeded"], ids=str)
+def test_image_is_not_lost_over_a_field_that_only_describes(sample: Sample) -> None:
+    needed = {*PROVIDERS[sample.provider].states, *sample.expected["images"]}
+    for worse in described_otherwise(parsed(sample.body), needed):
+        answer = said(replace(sample, body=json.dumps(worse).encode()))
+        assert isinstance(answer, Outcome), worse
+        assert [*answer.images] == sample.expected["images"], worse
+
+
+def described_otherwise(value: Json, needed: Collection[str]) -> Iterator[Json]:
+    """The value with another type, or nothing, in each place that says neither the state nor where an image is."""
+    match value:
+        case dict():
+            for name, inner in value.items():
+                if not any(word in json.dumps(inner) for word in needed):
+                    yield {other: kept for other, kept in value.items() if other != name}
+                yield from (value | {name: worse} for worse in described_otherwise(inner, needed))
+        case list():
+            for place, inner in enumerate(value):
+                for worse in described_otherwise(inner, needed):
+                    yield [*value[:place], worse, *value[place + 1 :]]
+        case _ if not any(word in json.dumps(value) for word in needed):
+            yield from (7, 1.5, True, None, "word", ["word"], {"word": 7})
+
+
 @each_distinct_sample
 def test_truncated_body_is_understood_or_unexpected(sample: Sample) -> None:
     for length in range(len(sample.body)):
@@ -496,11 +521,12 @@ def test_long_words_are_cut(sample: Sample) -> None:
 
 
 @each_provider
-def test_every_state_word_moves_a_task(name: str) -> None:
+def test_every_final_state_word_moves_a_task(name: str) -> None:
     states = PROVIDERS[name].states
     assert {*states.values()} == {OutcomeState.RUNNING, OutcomeState.SUCCEEDED, OutcomeState.FAILED}
     for state in states.values():
-        assert advance(a_task(status=Status.QUEUED), Outcome(state=state)) is not None
+        outcome = Outcome(state=state)
+        assert (advance(a_task(status=Status.QUEUED), outcome) is not None) == outcome.is_final
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from local.stack import ROOT, read_template
-from pixhook.aws import outcomes
+from pixhook.aws import clients, outcomes
 from pixhook.flows import finish
-from pixhook.http import FETCH_SECONDS, SEND_SECONDS
+from pixhook.flows.submit import SEND_SECONDS
+from pixhook.http import FETCH_SECONDS
 from pixhook.problems import problem
 from pixhook.runtime import Settings
 from tests.conftest import SETTINGS
@@ -29,7 +30,7 @@ FUNCTIONS = {
     for name, resource in TEMPLATE["Resources"].items()
     if resource["Type"] == "AWS::Serverless::Function"
 }
-FOREIGN = {"POWERTOOLS_LOG_LEVEL", "PYDANTIC_DISABLE_PLUGINS"}
+FOREIGN = {"PYDANTIC_DISABLE_PLUGINS"}
 """Environment variables that libraries read."""
 
 API_GATEWAY_SECONDS = 29
@@ -85,7 +86,8 @@ def test_outcome_is_nobody_elses_while_it_is_worked_on() -> None:
 
 
 def test_finish_gives_up_on_a_copy_before_the_queue_gives_up_on_the_outcome() -> None:
-    assert RESOURCES["FinishQueue"]["RedrivePolicy"]["maxReceiveCount"] > finish.COPY_ATTEMPTS
+    tries = RESOURCES["FinishQueue"]["RedrivePolicy"]["maxReceiveCount"]
+    assert sum(map(finish.retry_delay, range(1, tries))) > finish.COPY_FOR.total_seconds()
 
 
 def test_outcome_that_waits_in_s3_outlives_every_message_that_points_to_it() -> None:
@@ -149,3 +151,9 @@ def test_function_may_do_only_what_is_named(name: str) -> None:
 def _statements(name: str) -> Iterator[dict[str, Any]]:
     for policy in FUNCTIONS[name]["Policies"]:
         yield from policy["Statement"]
+
+
+def test_aws_service_that_is_silent_is_given_up_before_the_function_is_stopped() -> None:
+    options: Any = clients._CONFIG
+    each = options.connect_timeout + options.read_timeout
+    assert options.retries["total_max_attempts"] * each < GLOBALS["Timeout"]

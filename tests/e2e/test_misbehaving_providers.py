@@ -112,8 +112,8 @@ def test_a_gateways_refusal_is_unclear(gateway: Gateway, provider: str, prompt: 
 
 @pytest.mark.parametrize(
     "host",
-    [{"fail_first": 2}, {"delay_s": 1}, {"redirects": 2}, {"content_type": "text/html"}],
-    ids=["fails at first", "is slow", "redirects", "names another type"],
+    [{"fail_first": 2}, {"page_first": 2}, {"delay_s": 1}, {"redirects": 2}, {"content_type": "text/html"}],
+    ids=["fails at first", "answers with a page at first", "is slow", "redirects", "names another type"],
 )
 def test_an_image_host_may_be_difficult(gateway: Gateway, prompt: str, host: dict[str, Any]) -> None:
     gateway.misbehave(prompt, host=host)
@@ -125,8 +125,8 @@ def test_an_image_host_may_be_difficult(gateway: Gateway, prompt: str, host: dic
 
 @pytest.mark.parametrize(
     "host",
-    [{"not_an_image": True}, {"redirect_to": "http://169.254.169.254/latest/meta-data/"}, {"redirects": 9}],
-    ids=["is no image", "leads to the metadata service", "leads in circles"],
+    [{"redirect_to": "http://169.254.169.254/latest/meta-data/"}, {"redirects": 9}],
+    ids=["leads to the metadata service", "leads in circles"],
 )
 def test_what_never_will_be_an_image_fails_the_task(gateway: Gateway, prompt: str, host: dict[str, Any]) -> None:
     gateway.misbehave(prompt, host=host)

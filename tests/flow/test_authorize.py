@@ -17,7 +17,7 @@ KEY = f"pxk_{'k' * 43}"
 def account(world: World) -> None:
     """An account, whose key is `KEY`."""
     runtime.accounts().add(ACCOUNT_ID, "Ada", NOW)
-    runtime.accounts().add_key(KeyHolder(account_id=ACCOUNT_ID, key_id="key_1"), digest(KEY), KEY[:12], NOW)
+    runtime.accounts().add_key(KeyHolder(account_id=ACCOUNT_ID, key_id="key_1"), digest(KEY), NOW)
     world.calls.clear()
 
 

@@ -83,7 +83,7 @@ def prepare(world: World, *, has_ended: bool) -> None:
     """The account, the key and the task that the files speak of."""
     accounts().add(ACCOUNT_ID, "shop", NOW)
     key_sha256 = digest("pxk_" + "0" * 43)
-    accounts().add_key(KeyHolder(account_id=ACCOUNT_ID, key_id=KEY_ID), key_sha256, "pxk_00000000", NOW)
+    accounts().add_key(KeyHolder(account_id=ACCOUNT_ID, key_id=KEY_ID), key_sha256, NOW)
     task = a_task(status=Status.QUEUED)
     world.table.add(task)
     world.table.move(task, Status.PROCESSING, NOW, ref=task.ref)

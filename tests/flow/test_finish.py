@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image as Picture
 
-from pixhook.errors import ImageUnavailable, StoreUnavailable, TaskUnknown
-from pixhook.flows.finish import COPY_ATTEMPTS, MAX_IMAGES, retry_delay
+from pixhook.errors import ImageUnavailable, NotAnImage, StoreUnavailable, TaskUnknown
+from pixhook.flows.finish import COPY_FOR, MAX_IMAGES, ODD_FOR, retry_delay
 from pixhook.model import ErrorCode, Failure, Outcome, OutcomeState, Status, Task
 from tests.conftest import SETTINGS
 from tests.flow.cloud import ServiceAnswer, service_answer, service_error
@@ -259,11 +259,12 @@ def test_one_image_that_cannot_be_had_holds_up_all_of_its_task(world: World, tas
 def test_image_that_can_never_be_had_fails_the_task_in_the_end(world: World, task: Task) -> None:
     world.put_outcome(task, succeeded(a_url(world, 503)))
 
-    for attempt in range(1, COPY_ATTEMPTS):
+    for attempt in range(1, 12):
         assert len(world.finish_all()) == 1
         assert delays(world)[-1] == retry_delay(attempt)
         world.time_passes()
 
+    world.time_passes(beyond=COPY_FOR)
     assert world.finish_all() == []
     assert_failed(world, task, ErrorCode.STORAGE_FAILED)
 
@@ -272,12 +273,44 @@ def test_bucket_that_never_takes_an_image_fails_the_task_in_the_end(world: World
     world.put_outcome(task, succeeded(a_url(world)))
 
     with world.refusing("PutObject"):
-        for _ in range(1, COPY_ATTEMPTS):
-            [error] = world.finish_all()
-            assert isinstance(error, StoreUnavailable)
-            world.time_passes()
+        [error] = world.finish_all()
+        assert isinstance(error, StoreUnavailable)
+        world.time_passes(beyond=COPY_FOR)
         assert world.finish_all() == []
 
+    assert_failed(world, task, ErrorCode.STORAGE_FAILED)
+    assert world.task(task.id).failure == Failure(
+        code=ErrorCode.STORAGE_FAILED, message="The image could not be stored."
+    )
+
+
+def test_time_before_the_result_was_known_is_not_taken_from_the_copying(world: World, task: Task) -> None:
+    world.put_outcome(task, succeeded(a_url(world, 503, a_picture())))
+    with world.refusing("GetItem"):
+        assert len(world.finish_all()) == 1
+    world.time_passes(beyond=COPY_FOR)
+
+    assert len(world.finish_all()) == 1
+    world.time_passes()
+    assert world.finish_all() == []
+    assert world.task(task.id).status is Status.COMPLETED
+
+
+def test_host_that_answers_with_something_else_for_a_moment_costs_a_retry(world: World, task: Task) -> None:
+    world.put_outcome(task, succeeded(a_url(world, b"<html>Just a moment...</html>", a_picture())))
+
+    assert [type(error) for error in world.finish_all()] == [NotAnImage]
+    world.time_passes()
+    assert world.finish_all() == []
+    assert world.task(task.id).status is Status.COMPLETED
+
+
+def test_host_that_goes_on_answering_with_something_else_fails_the_task(world: World, task: Task) -> None:
+    world.put_outcome(task, succeeded(a_url(world, b"<html>Gone</html>")))
+
+    assert len(world.finish_all()) == 1
+    world.time_passes(beyond=ODD_FOR)
+    assert world.finish_all() == []
     assert_failed(world, task, ErrorCode.STORAGE_FAILED)
 
 
@@ -315,13 +348,6 @@ def test_source_that_will_never_be_an_image_fails_the_task_at_once(world: World,
     assert world.finish_all() == []
     assert_failed(world, task, ErrorCode.STORAGE_FAILED)
     assert delays(world) == []
-
-
-def test_page_in_place_of_an_image_fails_the_task_at_once(world: World, task: Task) -> None:
-    world.put_outcome(task, succeeded(a_url(world, b"<html>The image has expired</html>")))
-
-    assert world.finish_all() == []
-    assert_failed(world, task, ErrorCode.STORAGE_FAILED)
 
 
 def test_more_images_than_are_taken_fail_the_task_at_once(world: World, task: Task) -> None:

@@ -129,7 +129,6 @@ FORGED = {
     "with a zero byte": f"{GENUINE}%00",
     "long": f"{GENUINE}{'A' * 8000}",
     "nothing but a word": f"{SETTINGS['PUBLIC_BASE_URL']}/callbacks/apixo",
-    "for a provider that there is not": url_for("nobody"),
 }
 
 
@@ -142,6 +141,12 @@ def test_callback_whose_url_is_not_ours_is_turned_away(world: World, url: str) -
 
 
 # Believed, but not of an end
+
+
+def test_provider_that_is_no_more_need_not_call_again(world: World) -> None:
+    assert world.callback(url_for("nobody"), {}).status == 200
+    assert world.is_quiet()
+
 
 BODIES: dict[str, Any] = {
     "none": None,
@@ -159,9 +164,11 @@ BODIES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
-def test_body_that_cannot_be_understood_is_answered_and_forgotten(world: World, dialect: Dialect, body: object) -> None:
+def test_body_that_cannot_be_understood_is_answered_and_kept(world: World, dialect: Dialect, body: object) -> None:
     assert world.callback(url_for(dialect.name), body).status == 200
     assert world.is_quiet()
+    [line] = world.log()
+    assert {line["kept_as"]} == world.stored().keys()
 
 
 def test_task_that_goes_on_is_answered_and_not_queued(world: World, dialect: Dialect) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import httpx
@@ -57,7 +58,7 @@ def test_accepted_request_is_answered_with_its_task(world: World, dialect: Diale
     answer = world.submit(body)
 
     [task] = world.tasks()
-    assert (answer.status, answer.headers["location"]) == (202, f"/images/{task.id}")
+    assert (answer.status, answer.headers["location"]) == (202, f"{SETTINGS['PUBLIC_BASE_URL']}/images/{task.id}")
     assert (task.status, task.ref, task.account_id) == (Status.PROCESSING, dialect.ref, ACCOUNT_ID)
     assert (
         answer.document.items() >= {**body, "id": task.id, "status": "processing", "files": [], "error": None}.items()
@@ -417,6 +418,31 @@ def test_nothing_is_sent_when_the_task_cannot_be_written(world: World, trouble: 
     assert_untouched(world)
 
 
+def test_task_whose_writing_succeeded_at_a_try_that_got_no_answer_is_sent(world: World) -> None:
+    """The SDK tries again by itself, and meets what it has written."""
+    tries = count()
+
+    def lose_the_first_answer(operation: str) -> ServiceAnswer | None:
+        return service_error() if operation == "PutItem" and next(tries) == 0 else None
+
+    with world.disturbed(lambda _: None, after=lose_the_first_answer):
+        answer = world.submit(a_body())
+
+    assert answer.status == 202
+    assert len(world.upstream.requests) == 1
+
+
+def test_nobody_is_asked_when_no_time_is_left(world: World) -> None:
+    world.seconds_left = 6
+
+    answer = world.submit(a_body())
+
+    assert_problem(answer, 503, ErrorCode.PROVIDER_UNAVAILABLE)
+    assert world.upstream.requests == []
+    assert world.finish_all() == []
+    assert [task.status for task in world.tasks()] == [Status.FAILED]
+
+
 @pytest.mark.parametrize("trouble", AWS_TROUBLES)
 def test_acceptance_that_cannot_be_noted_is_still_an_acceptance(
     world: World, dialect: Dialect, trouble: ServiceAnswer | Exception
@@ -488,10 +514,10 @@ def test_malformed_providers_secret_is_told_to_the_operator_alone(world: World, 
 
     answer = world.submit(a_body())
 
-    assert_problem(answer, 503, "providers_misconfigured")
+    assert_problem(answer, 503, "misconfigured")
     assert_untouched(world)
     [line] = world.log()
-    assert (line["level"], line["exception_name"]) == ("ERROR", "ProvidersMisconfigured")
+    assert (line["level"], line["exception_name"]) == ("ERROR", "SecretMisconfigured")
     assert "secret" in line["exception"].splitlines()[-1]
     assert KEY not in answer.body + json.dumps(line)
 
@@ -500,7 +526,7 @@ def test_malformed_providers_secret_is_told_to_the_operator_alone(world: World, 
 def test_malformed_callback_keys_stop_a_submit_before_it_is_sent(world: World, secret: object) -> None:
     world.store_secret("CALLBACK_KEYS_SECRET", secret)
 
-    assert_problem(world.submit(a_body()), 503, "providers_misconfigured")
+    assert_problem(world.submit(a_body()), 503, "misconfigured")
     assert_untouched(world)
 
 
@@ -508,7 +534,7 @@ def test_malformed_callback_keys_stop_a_submit_before_it_is_sent(world: World, s
 def test_secret_that_is_missing_is_told_to_the_operator(world: World, setting: str) -> None:
     aws("secretsmanager").delete_secret(SecretId=SETTINGS[setting], ForceDeleteWithoutRecovery=True)
 
-    assert_problem(world.submit(a_body()), 503, "providers_misconfigured")
+    assert_problem(world.submit(a_body()), 503, "misconfigured")
     assert_untouched(world)
     [line] = world.log()
     assert SETTINGS[setting] in line["exception"].splitlines()[-1]

@@ -92,6 +92,8 @@ class World:
         """The AWS calls of the code under test, so far."""
         self.table = Tasks(aws("dynamodb"), SETTINGS["TASKS_TABLE"], timedelta(days=30))
         """The tasks, beside whatever is done to the code under test."""
+        self.seconds_left = 28.0
+        """What a function is told of its time."""
         self._before: Hook = _undisturbed
         self._after: Hook = _undisturbed
         self._events: list[dict[str, Any]] = []
@@ -100,11 +102,12 @@ class World:
         self._monkeypatch = monkeypatch
         # Not before now: when it is imported a handler reads its environment, as it does in Lambda.
         self._functions: Mapping[str, Any] = {name: import_module(f"functions.{name}.app") for name in FUNCTIONS}
-        finisher = replace(runtime.finisher(), fetch=self.image_hosts.fetch)
+        self._ahead = timedelta(0)
+        finisher = replace(runtime.finisher(), fetch=self.image_hosts.fetch, clock=lambda: runtime.now() + self._ahead)
         monkeypatch.setattr(self._functions["finish"], "finish", finisher.handle)
         monkeypatch.setattr(self._functions["submit"], "send", self.upstream.send)
         monkeypatch.setattr(runtime.logger.registered_handler, "stream", self._log)
-        self._outcomes = Outcomes(aws("sqs"), aws("s3"), QUEUE_URL, SETTINGS["IMAGES_BUCKET"])
+        self._outcomes = Outcomes(aws("sqs"), lambda: aws("s3"), QUEUE_URL, SETTINGS["IMAGES_BUCKET"])
         self._subscription = create_resources()
         self.store_secret("PROVIDERS_SECRET", {name: {"api_key": key} for name, key in PROVIDER_KEYS.items()})
         self.store_secret("CALLBACK_KEYS_SECRET", {"primary": CALLBACK_KEY})
@@ -118,6 +121,7 @@ class World:
             memory_limit_in_mb=512,
             invoked_function_arn=f"arn:aws:lambda:us-east-1:123456789012:function:{function}",
             aws_request_id="2c9c4f4e-8f6d-4c11-9a0e-0d8e6f3b7a55",
+            get_remaining_time_in_millis=lambda: self.seconds_left * 1000,
         )
         return json.loads(json.dumps(self._functions[function].handler(event, context)))
 
@@ -169,8 +173,9 @@ class World:
                 aws("sqs").delete_message(QueueUrl=QUEUE_URL, ReceiptHandle=message["ReceiptHandle"])
         return raised
 
-    def time_passes(self) -> None:
-        """Has every message that `finish` failed on come back."""
+    def time_passes(self, *, beyond: timedelta = timedelta(0)) -> None:
+        """Has every message that `finish` failed on come back, and `finish` see so much more of the clock."""
+        self._ahead += beyond
         while self._failed_on:
             aws("sqs").change_message_visibility(
                 QueueUrl=QUEUE_URL, ReceiptHandle=self._failed_on.pop(), VisibilityTimeout=0

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixhook.lifecycle import TRANSITIONS, advance, is_terminal, sources
-from pixhook.model import Outcome, OutcomeState, Status
+from pixhook.lifecycle import TRANSITIONS, advance, is_foreign, is_terminal, sources
+from pixhook.model import Outcome, OutcomeMessage, OutcomeState, Status
 from tests.support.builders import a_task
 
 ADVANCES: Mapping[tuple[Status, OutcomeState], Status] = {
-    (Status.QUEUED, OutcomeState.RUNNING): Status.PROCESSING,
     (Status.QUEUED, OutcomeState.SUCCEEDED): Status.STORING,
     (Status.QUEUED, OutcomeState.FAILED): Status.FAILED,
     (Status.PROCESSING, OutcomeState.SUCCEEDED): Status.STORING,
@@ -54,15 +53,20 @@ def test_an_outcome_takes_a_task_this_far_and_no_further(status: Status, state: 
     assert advance(a_task(status=status), Outcome(state=state)) is ADVANCES.get((status, state))
 
 
-@pytest.mark.parametrize(("status", "state"), EVERY_PAIR)
-def test_an_outcome_of_another_ref_changes_nothing(status: Status, state: OutcomeState) -> None:
-    assert advance(a_task(status=status, ref="ours"), Outcome(state=state, ref="theirs")) is None
+@pytest.mark.parametrize(
+    ("known", "told", "expected"),
+    [("ours", "ours", False), ("ours", None, False), (None, "ours", False), (None, None, False), ("ours", "its", True)],
+)
+def test_an_outcome_is_foreign_if_its_ref_is_known_to_be_another(
+    known: str | None, told: str | None, expected: bool
+) -> None:
+    message = OutcomeMessage(task_id="tsk_1", provider="apixo", outcome=Outcome(state=OutcomeState.FAILED, ref=told))
+    assert is_foreign(a_task(provider="apixo", ref=known), message) is expected
 
 
-@pytest.mark.parametrize(("known", "told"), [("ours", "ours"), ("ours", None), (None, "ours"), (None, None)])
-def test_an_outcome_counts_unless_its_ref_is_known_to_be_another(known: str | None, told: str | None) -> None:
-    task = a_task(status=Status.PROCESSING, ref=known)
-    assert advance(task, Outcome(state=OutcomeState.SUCCEEDED, ref=told)) is Status.STORING
+def test_an_outcome_of_another_provider_is_foreign() -> None:
+    message = OutcomeMessage(task_id="tsk_1", provider="defapi", outcome=Outcome(state=OutcomeState.FAILED))
+    assert is_foreign(a_task(provider="apixo"), message)
 
 
 @given(st.lists(st.sampled_from(OutcomeState)))
@@ -72,6 +76,5 @@ def test_the_first_final_outcome_decides_whatever_comes_after_it(states: list[Ou
         task = replace(task, status=advance(task, Outcome(state=state)) or task.status)
 
     decisive = next((state for state in states if Outcome(state=state).is_final), None)
-    undecided = Status.PROCESSING if OutcomeState.RUNNING in states else Status.QUEUED
     decided = {OutcomeState.SUCCEEDED: Status.STORING, OutcomeState.FAILED: Status.FAILED}
-    assert task.status is (decided[decisive] if decisive else undecided)
+    assert task.status is (decided[decisive] if decisive else Status.QUEUED)

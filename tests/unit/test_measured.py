@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from pixhook import measured
-from pixhook.errors import ImageRejected
+from pixhook.errors import ImageRejected, NotAnImage
 from pixhook.measured import MeasuredImage, from_data_uri, is_data_uri
 from tests.support.builders import a_picture
 
@@ -122,7 +122,7 @@ def test_an_empty_piece_is_not_the_end() -> None:
     ids=lambda content: ascii(content[:12]),
 )
 def test_what_is_no_image_that_we_take_is_rejected_at_its_first_bytes(content: bytes) -> None:
-    with pytest.raises(ImageRejected, match="not a PNG, JPEG or WebP"):
+    with pytest.raises(NotAnImage, match="not a PNG, JPEG or WebP"):
         MeasuredImage([content])
 
 
@@ -130,7 +130,7 @@ def test_what_is_no_image_that_we_take_is_rejected_at_its_first_bytes(content: b
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WebP, lossy", "WebP, lossless", "WebP, animated"])
 def test_an_image_that_ends_in_its_header_is_rejected(kind: str, length: int) -> None:
     content, _, _ = PICTURES[kind]
-    with pytest.raises(ImageRejected):
+    with pytest.raises(NotAnImage):
         MeasuredImage([content[:length]])
 
 
@@ -138,7 +138,7 @@ def test_an_image_that_ends_in_its_header_is_rejected(kind: str, length: int) ->
 def test_an_image_without_extent_is_rejected(nothing: slice) -> None:
     content = bytearray(PNG)
     content[nothing] = bytes(4)
-    with pytest.raises(ImageRejected, match="dimensions"):
+    with pytest.raises(NotAnImage, match="dimensions"):
         MeasuredImage([bytes(content)])
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_header_gives_dimensions_or_a_rejection(kind: str, place: int,
     content, _, _ = PICTURES[kind]
     try:
         image = MeasuredImage([content[:place] + byte + content[place + len(byte) :]])
-    except ImageRejected:
+    except NotAnImage:
         return
     assert image.width > 0
     assert image.height > 0

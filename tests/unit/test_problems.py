@@ -20,11 +20,12 @@ ANSWERS: Mapping[type[errors.PixhookError], tuple[int, str, bool]] = {
     errors.NotReady: (409, "not_ready", True),
     errors.CallbackRejected: (401, "callback_rejected", False),
     errors.StoreUnavailable: (503, "service_unavailable", True),
-    errors.ProvidersMisconfigured: (503, "providers_misconfigured", True),
+    errors.SecretMisconfigured: (503, "misconfigured", True),
     # These are handled before they come to a client; one that does come is our mistake.
     errors.ImageRejected: UNFORESEEN,
     errors.ImageUnavailable: UNFORESEEN,
     errors.NoAnswer: UNFORESEEN,
+    errors.NotAnImage: UNFORESEEN,
     errors.NotSent: UNFORESEEN,
     errors.ProviderUnclear: UNFORESEEN,
     errors.TaskUnknown: UNFORESEEN,

@@ -38,7 +38,7 @@ def test_an_account_finds_its_task() -> None:
 def test_another_accounts_task_looks_like_none(task_id: str, account_id: str) -> None:
     with pytest.raises(NotFound) as refused:
         find_task(task_id, account_id=account_id, get=_get)
-    assert str(refused.value) == f"There is no image {task_id!r}."
+    assert str(refused.value) == "There is no such image."
 
 
 @pytest.mark.parametrize(("number", "key", "filename"), [("0", PNG.key, "0.png"), ("1", WEBP.key, "1.webp")])

@@ -1,10 +1,12 @@
 """What the template tells a function arrives, and what it forgot is named."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 import pytest
+from aws_lambda_powertools.utilities.data_classes.api_gateway_proxy_event import APIGatewayEventRequestContext
 
-from pixhook.runtime import Settings, SettingsMissing
+from pixhook import runtime
+from pixhook.runtime import Settings, SettingsMissing, public_base_url, resource_path
 
 NAMES = [field.name for field in fields(Settings)]
 ENVIRONMENT = {name.upper(): f"the {name}" for name in NAMES}
@@ -26,3 +28,50 @@ def test_all_that_is_missing_is_named_at_once(missing: list[str]) -> None:
     with pytest.raises(SettingsMissing) as told:
         Settings.read(environment)
     assert str(told.value).endswith(f": {', '.join(capitals)}")
+
+
+def a_context(path: str) -> APIGatewayEventRequestContext:
+    """What API Gateway says of a POST /images that came in under this path."""
+    return APIGatewayEventRequestContext({"domainName": "api.example", "path": path, "resourcePath": "/images"})
+
+
+@pytest.fixture
+def no_public_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(Settings.read(ENVIRONMENT), public_base_url="")
+    monkeypatch.setattr(runtime, "settings", lambda: settings)
+
+
+@pytest.mark.usefixtures("no_public_base_url")
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/images", "https://api.example/v1"),
+        ("/v1/images/", "https://api.example/v1"),
+        ("/images", "https://api.example"),
+        ("/pix/images", "https://api.example/pix"),
+        ("/images/images", "https://api.example/images"),
+    ],
+)
+def test_api_is_where_the_request_came_in(path: str, expected: str) -> None:
+    assert public_base_url(a_context(path)) == expected
+
+
+@pytest.mark.usefixtures("no_public_base_url")
+def test_address_that_cannot_be_told_is_not_guessed() -> None:
+    with pytest.raises(SettingsMissing, match="PublicBaseUrl"):
+        public_base_url(a_context("/v1/pictures"))
+
+
+@pytest.mark.parametrize(
+    ("resource", "parameters", "expected"),
+    [
+        ("/images", None, "/images"),
+        ("/images/{id}/files/{n}", {"id": "tsk_1", "n": "0"}, "/images/tsk_1/files/0"),
+        ("/callbacks/{proxy+}", {"proxy": "apixo/tsk_1/mac"}, "/callbacks/apixo/tsk_1/mac"),
+    ],
+)
+def test_path_is_the_templates_whatever_the_domain_puts_before_it(
+    resource: str, parameters: dict[str, str] | None, expected: str
+) -> None:
+    event = {"resource": resource, "pathParameters": parameters, "path": f"/a-base-path{expected}/"}
+    assert resource_path(event) == expected

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
 from local.waiting import wait_until
 from pixhook.aws import secrets
 from pixhook.aws.secrets import Secrets
-from pixhook.errors import ProvidersMisconfigured, StoreUnavailable
+from pixhook.errors import SecretMisconfigured, StoreUnavailable
 from pixhook.model import Credential, Json
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def test_a_mistake_in_the_providers_secret_is_told_without_its_keys(
     store: "SecretsManagerClient", stored: str, message: str
 ) -> None:
     store.put_secret_value(SecretId="providers", SecretString=stored)
-    with pytest.raises(ProvidersMisconfigured) as told:
+    with pytest.raises(SecretMisconfigured) as told:
         _secrets(store).credentials()
     assert message in str(told.value)
     assert KEY not in str(told.value)
@@ -122,7 +123,7 @@ def test_a_mistake_in_the_callback_keys_is_told_without_them(
     store: "SecretsManagerClient", stored: Json, place: str
 ) -> None:
     _put(store, "callback-keys", stored)
-    with pytest.raises(ProvidersMisconfigured) as told:
+    with pytest.raises(SecretMisconfigured) as told:
         _secrets(store).callback_keys()
     assert place in str(told.value)
     assert KEY not in str(told.value)
@@ -147,7 +148,7 @@ def test_a_mistake_is_over_once_it_is_corrected(store: "SecretsManagerClient", m
     monkeypatch.setattr(secrets, "MAX_AGE_SECONDS", 0)
     read = _secrets(store)
     _put(store, "providers", [])
-    with pytest.raises(ProvidersMisconfigured):
+    with pytest.raises(SecretMisconfigured):
         read.credentials()
     _put(store, "providers", {"apixo": {"api_key": KEY}})
     assert read.credentials() == {"apixo": Credential(api_key=KEY)}
@@ -155,7 +156,7 @@ def test_a_mistake_is_over_once_it_is_corrected(store: "SecretsManagerClient", m
 
 def test_a_missing_secret_is_the_operators_mistake(store: "SecretsManagerClient") -> None:
     store.delete_secret(SecretId="providers", ForceDeleteWithoutRecovery=True)
-    with pytest.raises(ProvidersMisconfigured):
+    with pytest.raises(SecretMisconfigured):
         _secrets(store).credentials()
 
 
@@ -163,3 +164,22 @@ def test_a_secret_that_cannot_be_read_now_may_be_later(store: "SecretsManagerCli
     store.delete_secret(SecretId="providers", RecoveryWindowInDays=7)
     with pytest.raises(StoreUnavailable):
         _secrets(store).credentials()
+
+
+def test_last_known_secret_is_used_while_it_cannot_be_read(
+    store: "SecretsManagerClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or an outage of Secrets Manager would cost callbacks, which come a few times only."""
+    monkeypatch.setattr(secrets, "MAX_AGE_SECONDS", 0)
+    _put(store, "callback-keys", {"primary": "old"})
+    reader = _secrets(store)
+    assert reader.callback_keys() == ["old"]
+
+    def refuse(**_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="https://aws.example")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(store, "get_secret_value", refuse)
+        assert reader.callback_keys() == ["old"]
+    _put(store, "callback-keys", {"primary": "new"})
+    assert reader.callback_keys() == ["new"]

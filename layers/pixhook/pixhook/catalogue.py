@@ -9,6 +9,7 @@ Sources are the providers' pages named in `docs/providers/<name>.md`.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from reprlib import repr as shortened
 
 from pixhook.errors import InvalidRequest
 from pixhook.model import ImageRequest
@@ -55,7 +56,7 @@ class Offer:
             value = getattr(request, name)
             if value is not None and value not in choices:
                 known = f"one of {', '.join(choices)}" if choices else f"no {name}"
-                yield InvalidRequest(f"{by} takes {known}, not {value!r}.", field=name)
+                yield InvalidRequest(f"{by} takes {known}, not {shortened(value)}.", field=name)
         if request.web_search and not self.web_search:
             yield InvalidRequest(f"{by} cannot search the web.", field="web_search")
 
@@ -239,7 +240,9 @@ def choose(request: ImageRequest, configured: Collection[str]) -> Offer:
 
 def _candidates(request: ImageRequest, configured: Collection[str]) -> list[Offer]:
     if request.model not in MODELS:
-        raise InvalidRequest(f"There is no model {request.model!r}; there are {', '.join(MODELS)}.", field="model")
+        raise InvalidRequest(
+            f"There is no model {shortened(request.model)}; there are {', '.join(MODELS)}.", field="model"
+        )
     offers = [offer for offer in MODELS[request.model] if offer.provider in configured]
     if not offers:
         raise InvalidRequest(f"{request.model} is not on offer here: no provider of it is set up.", field="model")
@@ -249,6 +252,6 @@ def _candidates(request: ImageRequest, configured: Collection[str]) -> list[Offe
     if not pinned:
         makers = ", ".join(offer.provider for offer in offers)
         raise InvalidRequest(
-            f"{request.model} is not on offer from {request.provider!r}, but from {makers}.", field="provider"
+            f"{request.model} is not on offer from {shortened(request.provider)}, but from {makers}.", field="provider"
         )
     return pinned

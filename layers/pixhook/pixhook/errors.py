@@ -14,9 +14,10 @@
     ├── NoAnswer                 a request that left and brought back no answer
     ├── ImageRejected            what a provider gave as an image never will be one, or must not be fetched
     ├── ImageUnavailable         an image that cannot be had now
+    ├── NotAnImage               bytes that are none of the images that we take
     ├── TaskUnknown              an outcome for a task that we do not have
     ├── StoreUnavailable         an AWS service did not do what it was asked
-    └── ProvidersMisconfigured   the operator's providers secret cannot be read
+    └── SecretMisconfigured      one of the operator's secrets is not what it has to be
 
 `pixhook.problems` says what each is in HTTP.
 """
@@ -92,6 +93,10 @@ class ImageUnavailable(PixhookError):
     """The image could not be fetched or stored now; later it may."""
 
 
+class NotAnImage(PixhookError):
+    """The bytes are no PNG, JPEG or WebP that says its dimensions."""
+
+
 class TaskUnknown(PixhookError):
     """An outcome came for a task that is not in the table."""
 
@@ -100,5 +105,5 @@ class StoreUnavailable(PixhookError):
     """An AWS service failed or throttled us beyond the SDK's own retries."""
 
 
-class ProvidersMisconfigured(PixhookError):
-    """The providers secret is missing, or not the JSON object that it has to be."""
+class SecretMisconfigured(PixhookError):
+    """A secret is missing, or not the JSON object that it has to be."""

@@ -5,24 +5,27 @@ have seen it? `NotSent`: no; `NoAnswer`: it can. For the same reason no connecti
 one that died unnoticed in between would turn a harmless failure into a doubtful one.
 Rule 2: images come from addresses that the guard admits, at each redirect anew, and the connection goes to the
 very address that was looked at.
+Rule 3: each exchange ends at its deadline. A time-out alone only limits the silence: who sends a byte now and then
+could hold a function until it is stopped.
 """
 
+import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
+from typing import Any
 from urllib.parse import urljoin
 
+import httpcore
 import httpx
 
 from pixhook.addresses import AddressGuard, Destination
 from pixhook.errors import ImageRejected, ImageUnavailable, NoAnswer, NotSent
 from pixhook.model import HttpRequest, HttpResponse
-
-SEND_SECONDS = 20.0
-"""All of a provider's time for one answer. API Gateway gives up on us after 29."""
 
 MAX_ANSWER_BYTES = 1024 * 1024
 
@@ -31,7 +34,6 @@ FETCH_SECONDS = 60.0
 """All the time for one image: as many as one outcome may have, four at a time, fit into the function's time."""
 
 _SILENCE_SECONDS = 20.0
-_TOO_SLOW = f"The image took more than {FETCH_SECONDS:.0f} seconds."
 
 MAX_REDIRECTS = 3
 
@@ -49,7 +51,8 @@ UNSENT = (
 # Some image hosts answer 403 to a library's own name (seen at defapi's, see docs/providers/defapi.md).
 _USER_AGENT = "Mozilla/5.0 (compatible; Pixhook)"
 
-type Send = Callable[[HttpRequest], HttpResponse]
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs, which may hold somebody's credentials
+
 type Resolve = Callable[[str, int], Sequence[str]]
 
 
@@ -58,31 +61,32 @@ class HttpSender:
 
     def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
         self._client = httpx.Client(
-            transport=transport,
-            timeout=httpx.Timeout(SEND_SECONDS, connect=CONNECT_SECONDS),
-            limits=httpx.Limits(max_keepalive_connections=0),
+            transport=transport or _transport(),
             headers={"user-agent": _USER_AGENT, "accept-encoding": "identity"},
             trust_env=False,
-            verify=_tls(),
         )
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        """The answer to `request`.
+    def __call__(self, request: HttpRequest, seconds: float) -> HttpResponse:
+        """The answer to `request`, waited for no longer than `seconds`.
 
         Raises:
             NotSent: the other side cannot have seen the request.
             NoAnswer: it may have; no whole answer came.
         """
-        deadline = monotonic() + SEND_SECONDS
+        _deadline.set(monotonic() + seconds)
         try:
             with self._client.stream(
-                request.method, request.url, headers=dict(request.headers), content=request.body
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                content=request.body,
+                timeout=httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
             ) as response:
                 body = bytearray()
                 for chunk in response.iter_bytes():
                     body += chunk
-                    if len(body) > MAX_ANSWER_BYTES or monotonic() > deadline:
-                        raise NoAnswer("the answer is too long or too slow")
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise NoAnswer("the answer is too long")
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return HttpResponse(status=response.status_code, headers=headers, body=bytes(body))
         except UNSENT as error:
@@ -106,14 +110,12 @@ class ImageFetcher:
         self._guard = guard
         self._resolve = resolve or _resolve
         self._client = httpx.Client(
-            transport=transport,
-            limits=httpx.Limits(max_keepalive_connections=0),
+            transport=transport or _transport(),
             # None are kept: hosts that share an address would see each other's.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             # `identity`: what is counted and hashed is what arrives, and no small answer unfolds into a large one.
             headers={"user-agent": _USER_AGENT, "accept-encoding": "identity", "accept": "image/*,*/*;q=0.5"},
             trust_env=False,
-            verify=_tls(),
         )
 
     @contextmanager
@@ -124,28 +126,25 @@ class ImageFetcher:
             ImageRejected: the URL, or one that it redirects to, must not be fetched.
             ImageUnavailable: it cannot be had now, or stopped coming.
         """
-        deadline = monotonic() + FETCH_SECONDS
+        _deadline.set(monotonic() + FETCH_SECONDS)
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                with self._open(url, deadline) as response:
+                with self._open(url) as response:
                     location = response.headers.get("location")
                     if response.is_redirect and location:
                         url = _joined(url, location)
                         continue
                     if response.status_code != httpx.codes.OK:
                         raise ImageUnavailable(f"The image's host answered HTTP {response.status_code}.")
-                    yield _until(deadline, response.iter_raw())
+                    yield response.iter_raw()
                     return
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise ImageUnavailable(f"The image could not be fetched: {_said(error)}") from error
         raise ImageRejected(f"The image's host redirects more than {MAX_REDIRECTS} times.")
 
     @contextmanager
-    def _open(self, url: str, deadline: float) -> Iterator[httpx.Response]:
+    def _open(self, url: str) -> Iterator[httpx.Response]:
         destination = self._destination(url)
-        left = deadline - monotonic()
-        if left <= 0:
-            raise ImageUnavailable(_TOO_SLOW)
         host = destination.url.hostname or ""
         pinned = httpx.URL(url).copy_with(host=str(destination.address), fragment=None)
         with self._client.stream(
@@ -153,7 +152,7 @@ class ImageFetcher:
             pinned,
             headers={"host": destination.url.netloc},
             extensions={"sni_hostname": host},
-            timeout=httpx.Timeout(min(left, _SILENCE_SECONDS), connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(_SILENCE_SECONDS, connect=CONNECT_SECONDS),
         ) as response:
             yield response
 
@@ -174,20 +173,69 @@ def _joined(url: str, location: str) -> str:
         raise ImageRejected("The image's host redirects to what is no URL.") from error
 
 
-def _until(deadline: float, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    for piece in pieces:
-        if monotonic() > deadline:
-            raise ImageUnavailable(_TOO_SLOW)
-        yield piece
-
-
 def _resolve(host: str, port: int) -> Sequence[str]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(address[0]) for *_, address in found]
 
 
-def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=True)
+_deadline: ContextVar[float] = ContextVar("deadline")
+"""Of the connections that are made from here on; since none is kept, each serves one exchange."""
+
+
+class _TimedConnections(httpcore.SyncBackend):
+    """Connects, and has what it connects to end at the deadline."""
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *arguments: Any, **options: Any
+    ) -> httpcore.NetworkStream:
+        deadline = _deadline.get()
+        seconds = _left(deadline, timeout, httpcore.ConnectTimeout)
+        return _TimedStream(super().connect_tcp(host, port, seconds, *arguments, **options), deadline)
+
+
+class _TimedStream(httpcore.NetworkStream):
+    """A connection of which no step outlasts the deadline."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(self._deadline, timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(self._deadline, timeout, httpcore.WriteTimeout))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        seconds = _left(self._deadline, timeout, httpcore.ConnectTimeout)
+        return _TimedStream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._deadline)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _left(deadline: float, timeout: float | None, late: type[Exception]) -> float:
+    """Seconds that one step may take. Raises `late` where there are none left."""
+    left = deadline - monotonic()
+    if left <= 0:
+        raise late("the time is up")
+    return left if timeout is None else min(left, timeout)
+
+
+def _transport() -> httpx.HTTPTransport:
+    """HTTP/1.1 over timed connections, none of which is kept."""
+    transport = httpx.HTTPTransport()
+    transport._pool = httpcore.ConnectionPool(  # noqa: SLF001 - httpx itself passes no connections on
+        ssl_context=httpx.create_ssl_context(trust_env=True),
+        max_keepalive_connections=0,
+        network_backend=_TimedConnections(),
+    )
+    return transport
 
 
 def _said(error: Exception) -> str:

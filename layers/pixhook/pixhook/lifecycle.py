@@ -8,7 +8,7 @@ Rule 3: writers do not trust what they read. They move a task on the condition t
 
 from collections.abc import Mapping
 
-from pixhook.model import Outcome, OutcomeState, Status, Task
+from pixhook.model import Outcome, OutcomeMessage, OutcomeState, Status, Task
 
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.PROCESSING, Status.STORING, Status.FAILED, Status.CANCELED}),
@@ -19,11 +19,9 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.CANCELED: frozenset(),
 }
 
-_AIMS: Mapping[OutcomeState, Status | None] = {
-    OutcomeState.RUNNING: Status.PROCESSING,
+_AIMS: Mapping[OutcomeState, Status] = {
     OutcomeState.SUCCEEDED: Status.STORING,
     OutcomeState.FAILED: Status.FAILED,
-    OutcomeState.UNKNOWN: None,
 }
 
 
@@ -37,14 +35,18 @@ def sources(target: Status) -> frozenset[Status]:
     return frozenset(status for status, following in TRANSITIONS.items() if target in following)
 
 
+def is_foreign(task: Task, message: OutcomeMessage) -> bool:
+    """Whether the outcome came for `task`, but speaks of another: of another provider's, or under another id."""
+    ref = message.outcome.ref
+    return message.provider != task.provider or (bool(ref and task.ref) and ref != task.ref)
+
+
 def advance(task: Task, outcome: Outcome) -> Status | None:
     """Where `outcome` takes `task`, or None where it changes nothing.
 
     A success for a task that is `storing` gives `storing` again: its copying was interrupted and goes on.
     """
-    if outcome.ref and task.ref and outcome.ref != task.ref:
-        return None  # speaks of another of the provider's tasks
-    target = _AIMS[outcome.state]
+    target = _AIMS.get(outcome.state)
     if task.status is Status.STORING:  # the first final outcome has decided; only our own copying may still fail
         return target if target is Status.STORING else None
     return target if target in TRANSITIONS[task.status] else None

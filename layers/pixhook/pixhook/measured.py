@@ -11,7 +11,7 @@ import filetype
 import imagesize
 from filetype.types.image import Jpeg, Png, Webp
 
-from pixhook.errors import ImageRejected
+from pixhook.errors import ImageRejected, NotAnImage
 
 MAX_IMAGE_BYTES = 100 * 1024 * 1024
 
@@ -31,7 +31,7 @@ class MeasuredImage(io.RawIOBase):
         """Reads as much as tells type and dimensions.
 
         Raises:
-            ImageRejected: it is none of the types that we take, or does not say its dimensions.
+            NotAnImage: it is none of the types that we take, or does not say its dimensions.
         """
         super().__init__()
         self._pieces: Iterator[bytes] = iter(pieces)
@@ -42,7 +42,7 @@ class MeasuredImage(io.RawIOBase):
         self._fill(_MAGIC_BYTES)
         kind = filetype.match(bytes(self._pending[:_MAGIC_BYTES]), _MATCHERS)
         if kind is None:
-            raise ImageRejected("The provider's result is not a PNG, JPEG or WebP image.")
+            raise NotAnImage("The provider's result is not a PNG, JPEG or WebP image.")
         self.content_type: str = kind.mime
         self.extension = _TYPES[self.content_type]
         self.width, self.height = self._dimensions()
@@ -87,7 +87,7 @@ class MeasuredImage(io.RawIOBase):
             if width > 0 and height > 0:
                 return width, height
             if len(self._pending) < wanted or wanted > _MOST_HEAD_BYTES:
-                raise ImageRejected("The provider's image is damaged: it does not say its dimensions.")
+                raise NotAnImage("The provider's image is damaged: it does not say its dimensions.")
             wanted = 8 * len(self._pending)
 
     def _fill(self, wanted: int) -> None:

@@ -17,14 +17,14 @@ _ERRORS: Mapping[type[Exception], tuple[HTTPStatus, str, bool]] = {
     errors.NotReady: (HTTPStatus.CONFLICT, "not_ready", True),
     errors.CallbackRejected: (HTTPStatus.UNAUTHORIZED, "callback_rejected", False),
     errors.StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable", True),
-    errors.ProvidersMisconfigured: (HTTPStatus.SERVICE_UNAVAILABLE, "providers_misconfigured", True),
+    errors.SecretMisconfigured: (HTTPStatus.SERVICE_UNAVAILABLE, "misconfigured", True),
 }
 """HTTP status, code, and whether the same request may succeed later."""
 
 # Not to be tried again: where it happened is not known, and after a purchase a second try buys twice.
 _UNFORESEEN = (HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", False)
 
-_OPERATORS_OWN = (errors.StoreUnavailable, errors.ProvidersMisconfigured)
+_OPERATORS_OWN = (errors.StoreUnavailable, errors.SecretMisconfigured)
 """Their messages are for the log; the client learns only that it is not its fault."""
 
 

@@ -7,11 +7,12 @@ where they are needed, so that `authorize` does not load what only `finish` uses
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
@@ -95,7 +96,7 @@ def outcomes() -> "Outcomes":
     """The outcome queue."""
     from pixhook.aws.outcomes import Outcomes
 
-    return Outcomes(client("sqs"), client("s3"), settings().finish_queue_url, settings().images_bucket)
+    return Outcomes(client("sqs"), lambda: client("s3"), settings().finish_queue_url, settings().images_bucket)
 
 
 @cache
@@ -144,17 +145,30 @@ def public_base_url(context: "APIGatewayEventRequestContext") -> str:
     configured = settings().public_base_url
     if configured:
         return configured
-    return f"https://{context.domain_name}{context.path.removesuffix(context.resource_path)}"
+    path = context.path.rstrip("/")
+    if not path.endswith(context.resource_path):
+        raise SettingsMissing(f"PublicBaseUrl has to be set: {path} does not tell where the API is")
+    return f"https://{context.domain_name}{path.removesuffix(context.resource_path)}"
+
+
+def resource_path(event: Mapping[str, Any]) -> str:
+    """The request's path as the template knows it: without a custom domain's base path or a slash at the end."""
+    parameters = event["pathParameters"] or {}
+    return re.sub(r"\{(\w+)\+?\}", lambda parameter: str(parameters[parameter[1]]), event["resource"])
 
 
 def api() -> "APIGatewayRestResolver":
-    """A resolver whose errors are problem documents."""
+    """A resolver whose errors are problem documents. It routes by what API Gateway has routed by."""
     from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
     from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
     from pixhook.errors import NotFound
 
-    app = APIGatewayRestResolver()
+    class Resolver(APIGatewayRestResolver):
+        def resolve(self, event: Any, context: Any) -> dict[str, Any]:
+            return super().resolve({**event, "path": resource_path(event)}, context)
+
+    app = Resolver()
 
     def answer(error: Exception) -> "Response[str]":
         found = problem(error)

@@ -240,7 +240,7 @@ def test_host_may_lie_about_the_type(simulators: Simulators) -> None:
     assert response.headers["content-type"] == "application/octet-stream"
     assert opened(response.content)
 
-    simulators.misbehave(host={"not_an_image": True})
+    simulators.misbehave(host={"page_first": 1})
     response = simulators.http.get(simulators.defapi_file())
     assert response.headers["content-type"] == "image/png"
     assert response.text.startswith("<!doctype html>")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
-from pixhook.aws.clients import error_code, translated
+from pixhook.aws.clients import CONDITION_FAILED, error_code, translated
 from pixhook.errors import NotFound
 from pixhook.model import KeyHolder
 
@@ -52,7 +52,7 @@ class Accounts:
                 ConditionExpression="attribute_not_exists(pk)",
             )
 
-    def add_key(self, holder: KeyHolder, key_sha256: str, prefix: str, now: datetime) -> None:
+    def add_key(self, holder: KeyHolder, key_sha256: str, now: datetime) -> None:
         """Writes a new key of an account, all or nothing.
 
         Raises:
@@ -78,7 +78,7 @@ class Accounts:
                         {
                             "Put": {
                                 "TableName": self._table,
-                                "Item": {"pk": {"S": f"key#{key_sha256}"}, "prefix": {"S": prefix}, **common},
+                                "Item": {"pk": {"S": f"key#{key_sha256}"}, **common},
                             }
                         },
                         {
@@ -121,5 +121,5 @@ class Accounts:
                     ExpressionAttributeValues={":now": {"S": now.isoformat()}},
                 )
             except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
+                if error_code(error) != CONDITION_FAILED:
                     raise

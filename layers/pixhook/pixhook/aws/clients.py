@@ -11,13 +11,24 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pixhook.errors import StoreUnavailable
 
+CONDITION_FAILED = "ConditionalCheckFailedException"
+"""DynamoDB's name for a condition that did not hold."""
+
+# All attempts together end before the functions do, so that a service that is silent gets its own answer.
 _CONFIG = Config(
-    connect_timeout=2,
-    read_timeout=5,
-    retries={"mode": "standard", "total_max_attempts": 4},
+    connect_timeout=1,
+    read_timeout=3,
+    retries={"mode": "standard", "total_max_attempts": 3},
     user_agent_extra="pixhook",
-    # Presigned URLs of the older signature are refused by buckets in newer regions.
-    signature_version="s3v4",
+)
+
+_S3_CONFIG = _CONFIG.merge(
+    Config(
+        read_timeout=20,  # after a part of 5 MiB
+        # The older signature and the global host name are refused by buckets in newer regions.
+        signature_version="s3v4",
+        s3={"addressing_style": "virtual"},
+    )
 )
 
 
@@ -29,7 +40,7 @@ def _session() -> boto3.Session:
 @cache
 def client(service: str) -> Any:
     """The one client for `service`; the module that uses it states its type."""
-    config = _CONFIG if service == "s3" else _CONFIG.merge(Config(signature_version=None))
+    config = _S3_CONFIG if service == "s3" else _CONFIG
     return _session().client(service, config=config)  # type: ignore[call-overload]
 
 

@@ -15,6 +15,8 @@ from pixhook.aws.clients import translated
 from pixhook.model import OutcomeMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
@@ -30,7 +32,8 @@ _message = TypeAdapter(OutcomeMessage)
 class Outcomes:
     """Sends and reads outcomes."""
 
-    def __init__(self, sqs: "SQSClient", s3: "S3Client", queue_url: str, bucket: str) -> None:
+    def __init__(self, sqs: "SQSClient", s3: "Callable[[], S3Client]", queue_url: str, bucket: str) -> None:
+        """S3's client is made when it is needed, which is seldom."""
         self._sqs = sqs
         self._s3 = s3
         self._queue_url = queue_url
@@ -38,12 +41,12 @@ class Outcomes:
 
     def send(self, message: OutcomeMessage) -> None:
         """Makes the outcome durable. Raises `StoreUnavailable`: it may be durable or not."""
-        body = _message.dump_json(message, exclude_defaults=True)
+        body = _message.dump_json(message, exclude_defaults=True, ensure_ascii=True)
         digest = sha256(body).hexdigest()
         with translated("send the outcome"):
             if len(body) > MAX_INLINE_BYTES:
                 key = f"{PREFIX}{message.task_id}/{digest}.json"
-                self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json")
+                self._s3().put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json")
                 body = json.dumps({"claim": key}).encode()
             self._sqs.send_message(
                 QueueUrl=self._queue_url,
@@ -52,13 +55,20 @@ class Outcomes:
                 MessageDeduplicationId=digest,
             )
 
+    def keep(self, task_id: str, body: bytes) -> str:
+        """Keeps a callback that was not understood, for whoever looks into it; its key. Raises `StoreUnavailable`."""
+        key = f"{PREFIX}{task_id}/callback-{sha256(body).hexdigest()}"
+        with translated("keep the callback"):
+            self._s3().put_object(Bucket=self._bucket, Key=key, Body=body)
+        return key
+
     def read(self, body: str) -> OutcomeMessage:
         """The outcome in a message's body, or where that points to. Raises `StoreUnavailable`."""
         claim = json.loads(body).get("claim")
         if claim is None:
             return _message.validate_json(body)
         with translated("read the outcome"):
-            stored = self._s3.get_object(Bucket=self._bucket, Key=claim)["Body"].read()
+            stored = self._s3().get_object(Bucket=self._bucket, Key=claim)["Body"].read()
         return _message.validate_json(stored)
 
     def delay(self, receipt_handle: str, seconds: int) -> None:

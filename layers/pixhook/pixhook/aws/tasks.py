@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from pixhook.aws.clients import error_code, translated
+from pixhook.aws.clients import CONDITION_FAILED, error_code, translated
 from pixhook.lifecycle import is_terminal, sources
 from pixhook.model import ErrorCode, Failure, Image, ImageRequest, Json, Status, Task
 
@@ -32,25 +32,37 @@ class Tasks:
     def add(self, task: Task) -> None:
         """Writes a new task. Raises `StoreUnavailable`; an id that exists is never overwritten."""
         with translated("write the task"):
-            self._dynamodb.put_item(
-                TableName=self._table,
-                Item=_typed(
-                    {
-                        "task_id": task.id,
-                        "account_id": task.account_id,
-                        "status": task.status,
-                        "model": task.request.model,
-                        "provider": task.provider,
-                        "native_model": task.native_model,
-                        # As text: metadata and options come back exactly as they came, floats and all.
-                        "request": json.dumps(asdict(task.request), separators=(",", ":"), ensure_ascii=False),
-                        "created_at": _text(task.created_at),
-                        "updated_at": _text(task.updated_at),
-                        "expires_at": int((task.created_at + self._retention).timestamp()),
-                    }
-                ),
-                ConditionExpression="attribute_not_exists(task_id)",
-            )
+            try:
+                self._put(task)
+            except ClientError as error:
+                if error_code(error) != CONDITION_FAILED or not self._is_same(task):
+                    raise
+
+    def _is_same(self, task: Task) -> bool:
+        """Whether it is this very task that is there: written by an earlier try of the SDK's, whose answer was lost."""
+        found = self.get(task.id)
+        return found is not None and found.account_id == task.account_id
+
+    def _put(self, task: Task) -> None:
+        self._dynamodb.put_item(
+            TableName=self._table,
+            Item=_typed(
+                {
+                    "task_id": task.id,
+                    "account_id": task.account_id,
+                    "status": task.status,
+                    "model": task.request.model,
+                    "provider": task.provider,
+                    "native_model": task.native_model,
+                    # As text: metadata and options come back exactly as they came, floats and all.
+                    "request": json.dumps(asdict(task.request), separators=(",", ":"), ensure_ascii=False),
+                    "created_at": _text(task.created_at),
+                    "updated_at": _text(task.updated_at),
+                    "expires_at": int((task.created_at + self._retention).timestamp()),
+                }
+            ),
+            ConditionExpression="attribute_not_exists(task_id)",
+        )
 
     def get(self, task_id: str) -> Task | None:
         """The task as it is now: the read is consistent. Raises `StoreUnavailable`."""
@@ -110,7 +122,7 @@ class Tasks:
                     ReturnValues="ALL_NEW",
                 )
             except ClientError as error:
-                if error_code(error) == "ConditionalCheckFailedException":
+                if error_code(error) == CONDITION_FAILED:
                     return None
                 raise
         return _task(answer["Attributes"])

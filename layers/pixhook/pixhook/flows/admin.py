@@ -46,7 +46,7 @@ class Accounts(Protocol):
     """What administration asks of the account store."""
 
     def add(self, account_id: str, name: str, now: datetime) -> None: ...
-    def add_key(self, holder: KeyHolder, key_sha256: str, prefix: str, now: datetime) -> None: ...
+    def add_key(self, holder: KeyHolder, key_sha256: str, now: datetime) -> None: ...
     def revoke_key(self, key_id: str, now: datetime) -> None: ...
 
 
@@ -75,7 +75,7 @@ def administer(event: Json, *, accounts: Accounts, clock: Callable[[], datetime]
             return {"account_id": account_id}
         case CreateKey(account_id=account_id):
             key, key_id = new_key(), f"key_{ULID.from_datetime(now)}"
-            accounts.add_key(KeyHolder(account_id=account_id, key_id=key_id), digest(key), key[:12], now)
+            accounts.add_key(KeyHolder(account_id=account_id, key_id=key_id), digest(key), now)
             return {"key": key, "key_id": key_id}
         case RevokeKey(key_id=key_id):
             accounts.revoke_key(key_id, now)

@@ -11,19 +11,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
 from pixhook.documents import event_detail, event_kind
-from pixhook.errors import ImageRejected, ImageUnavailable, StoreUnavailable, TaskUnknown
-from pixhook.lifecycle import advance, is_terminal
+from pixhook.errors import ImageRejected, ImageUnavailable, NotAnImage, StoreUnavailable, TaskUnknown
+from pixhook.lifecycle import advance, is_foreign, is_terminal
 from pixhook.measured import MeasuredImage, from_data_uri, is_data_uri
 from pixhook.model import ErrorCode, Failure, Image, Json, OutcomeMessage, Status, Task
 
-COPY_ATTEMPTS = 24
-"""After these, which take some four hours, an image that cannot be copied fails its task."""
+COPY_FOR = timedelta(hours=4)
+"""For so long an image is tried that cannot be had or stored; then its task fails."""
+
+ODD_FOR = timedelta(minutes=15)
+"""For so long an image is tried whose host answers with something else, as it may for a moment."""
 
 LONGEST_DELAY_SECONDS = 900
 
@@ -114,27 +117,24 @@ class Finisher:
             TaskUnknown: the task is not there, or not yet.
             ImageUnavailable, StoreUnavailable: it has to be tried again.
         """
-        task = before = self.tasks.get(message.task_id)
-        if task is None or before is None:
+        before = self.tasks.get(message.task_id)
+        if before is None:
             raise TaskUnknown(message.task_id)
-        if not is_terminal(task.status):
-            task = self._follow(message, task, attempt)
+        task = before if is_terminal(before.status) else self._follow(message, before)
         if is_terminal(task.status) and task.published_at is None:
             self.events.publish(event_kind(task), event_detail(task))
             self.tasks.mark_published(task, self.clock())
         _log.info(
             "outcome handled",
-            extra={
-                "provider": task.provider,
-                "from": before.status,
-                "to": task.status,
-                "attempt": attempt,
-            },
+            extra={"provider": task.provider, "from": before.status, "to": task.status, "attempt": attempt},
         )
 
-    def _follow(self, message: OutcomeMessage, task: Task, attempt: int) -> Task:
+    def _follow(self, message: OutcomeMessage, task: Task) -> Task:
         """The task after the outcome; as it was where the outcome changes nothing."""
         outcome = message.outcome
+        if is_foreign(task, message):
+            _log.warning("outcome of another task", extra={"ref": task.ref, "foreign_ref": outcome.ref})
+            return task
         target = advance(task, outcome)
         if target is Status.FAILED:
             return self._move(
@@ -148,11 +148,11 @@ class Finisher:
             return task  # somebody else was faster and took it elsewhere
         try:
             stored = self._copy_all(task, outcome.images)
-        except ImageRejected as error:
-            return self._move(task, Status.FAILED, failure=_storage_failed(error))
-        except (ImageUnavailable, StoreUnavailable) as error:
-            if attempt < COPY_ATTEMPTS:
+        except (ImageRejected, ImageUnavailable, NotAnImage, StoreUnavailable) as error:
+            # A task that is `storing` was last written when it came to be.
+            if self.clock() < task.updated_at + _patience(error):
                 raise
+            _log.warning("images not copied", extra={"reason": repr(error)})
             return self._move(task, Status.FAILED, failure=_storage_failed(error))
         return self._move(task, Status.COMPLETED, images=stored)
 
@@ -169,7 +169,7 @@ class Finisher:
     def _copy(self, task: Task, number: int, source: str) -> Image:
         """Copies one image to the key that its task and number give, however often it is tried."""
         with self._open(source) as pieces:
-            content = MeasuredImage(pieces)
+            content = _measured(pieces, is_inline=is_data_uri(source))
             key = f"images/{task.id}/{number}.{content.extension}"
             self.images.store(key, content, content.content_type)
         return Image(
@@ -186,5 +186,27 @@ class Finisher:
         return nullcontext(iter((from_data_uri(source),))) if is_data_uri(source) else self.fetch(source)
 
 
+def _measured(pieces: Iterator[bytes], *, is_inline: bool) -> MeasuredImage:
+    try:
+        return MeasuredImage(pieces)
+    except NotAnImage as error:
+        if is_inline:  # it will be the same at each try
+            raise ImageRejected(str(error)) from error
+        raise
+
+
+def _patience(error: Exception) -> timedelta:
+    """For how long it is worth trying again after `error`."""
+    match error:
+        case ImageRejected():
+            return timedelta(0)
+        case NotAnImage():
+            return ODD_FOR
+        case _:
+            return COPY_FOR
+
+
 def _storage_failed(error: Exception) -> Failure:
-    return Failure(code=ErrorCode.STORAGE_FAILED, message=str(error))
+    # What AWS says is for the operator.
+    message = "The image could not be stored." if isinstance(error, StoreUnavailable) else str(error)
+    return Failure(code=ErrorCode.STORAGE_FAILED, message=message)

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from pixhook import callbacks
-from pixhook.errors import CallbackRejected, UnexpectedPayload
-from pixhook.model import OutcomeMessage
+from pixhook.errors import UnexpectedPayload
+from pixhook.model import Outcome, OutcomeMessage, OutcomeState
 from pixhook.providers import PROVIDERS
+from pixhook.providers.base import Provider
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ class Outcomes(Protocol):
     """What receiving asks of the outcome queue."""
 
     def send(self, message: OutcomeMessage) -> None: ...
+    def keep(self, task_id: str, body: bytes) -> str: ...
 
 
 def receive(path: str, body: bytes, *, keys: Sequence[str], outcomes: Outcomes) -> None:
@@ -30,15 +32,24 @@ def receive(path: str, body: bytes, *, keys: Sequence[str], outcomes: Outcomes) 
         StoreUnavailable: the outcome may not be durable; the provider has to call again.
     """
     provider_name, task_id = callbacks.verify(path, keys)
+    where = {"provider": provider_name, "task_id": task_id}
     provider = PROVIDERS.get(provider_name)
     if provider is None:
-        raise CallbackRejected(f"There is no provider {provider_name!r} any more.")
-    where = {"provider": provider_name, "task_id": task_id}
+        _log.warning("callback of a provider that is no more", extra=where)
+        return
     try:
-        outcome = provider.parse_callback(body)
+        outcome = _understood(provider, body)
     except UnexpectedPayload as error:
-        _log.warning("callback not understood", extra={**where, "reason": str(error), "bytes": len(body)})
+        key = outcomes.keep(task_id, body)
+        _log.warning("callback not understood", extra={**where, "reason": str(error), "kept_as": key})
         return
     if outcome.is_final:
         outcomes.send(OutcomeMessage(task_id=task_id, provider=provider_name, outcome=outcome))
     _log.info("callback received", extra={**where, "state": outcome.state, "ref": outcome.ref})
+
+
+def _understood(provider: Provider, body: bytes) -> Outcome:
+    outcome = provider.parse_callback(body)
+    if outcome.state is OutcomeState.UNKNOWN:
+        raise UnexpectedPayload("a state that is not documented")
+    return outcome

@@ -11,9 +11,11 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from reprlib import repr as shortened
 from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
+from ulid import ULID
 
 from pixhook import catalogue
 from pixhook.addresses import AddressGuard
@@ -51,6 +53,15 @@ MAX_BODY_BYTES = 256 * 1024
 MAX_FREE_FORM_BYTES = 16 * 1024
 """Of metadata and of provider options, as JSON; the metadata also travels in the event."""
 
+SEND_SECONDS = 20.0
+"""All of a provider's time for one answer. API Gateway gives up on us after 29."""
+
+_LAST_STEPS_SECONDS = 4.0
+"""What is left for noting what came of it."""
+
+_LEAST_SECONDS = 5.0
+"""With less than this nobody is asked: an answer that is not waited for is a purchase that nobody knows of."""
+
 _request = TypeAdapter(ImageRequest)
 _log = logging.getLogger(__name__)
 
@@ -67,6 +78,11 @@ class Outcomes(Protocol):
     """What submitting asks of the outcome queue."""
 
     def send(self, message: OutcomeMessage) -> None: ...
+
+
+def new_task_id(now: datetime) -> str:
+    """The id of a task that begins `now`."""
+    return f"tsk_{ULID.from_datetime(now)}"
 
 
 def read_request(content_type: str, body: bytes, guard: AddressGuard) -> ImageRequest:
@@ -105,10 +121,11 @@ def submit(
     callback_keys: Sequence[str],
     tasks: Tasks,
     outcomes: Outcomes,
-    send: Callable[[HttpRequest], HttpResponse],
+    send: Callable[[HttpRequest, float], HttpResponse],
+    time_left: Callable[[], float],
     clock: Callable[[], datetime],
 ) -> Task:
-    """The task, written and sent upstream.
+    """The task, written and sent upstream. `time_left` says in how many seconds this process will be stopped.
 
     Raises:
         InvalidRequest: no provider can express it; nothing was written or sent.
@@ -130,8 +147,9 @@ def submit(
         updated_at=now,
     )
     tasks.add(task)
+    seconds = min(SEND_SECONDS, time_left() - _LAST_STEPS_SECONDS)
     try:
-        ref = provider.parse_submit(send(provider.authorize(upstream, credentials[provider.name])))
+        ref = provider.parse_submit(_ask(provider.authorize(upstream, credentials[provider.name]), seconds, send))
     except NotSent as error:
         refusal = ProviderRefused(_unreachable(provider.name))
         _log.warning("provider not reached", extra={"provider": provider.name, "reason": str(error)})
@@ -142,6 +160,12 @@ def submit(
         _log.warning("submit unclear", extra={"provider": provider.name, "reason": str(error)})
         return task
     return _accepted(task, ref, tasks, clock)
+
+
+def _ask(request: HttpRequest, seconds: float, send: Callable[[HttpRequest, float], HttpResponse]) -> HttpResponse:
+    if seconds < _LEAST_SECONDS:
+        raise NotSent("no time was left")
+    return send(request, seconds)
 
 
 def _check_free_form(name: str, value: Json) -> None:
@@ -199,7 +223,7 @@ def _said(kind: str, message: str, field: str | None) -> str:
         case "missing":
             return f"{field} is required."
         case "unexpected_keyword_argument":
-            return f"There is no field {field!r}."
+            return f"There is no field {shortened(field)}."
         case _ if field is None:
             return "The body must be a JSON object."
         case _:

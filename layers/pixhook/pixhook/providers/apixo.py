@@ -15,6 +15,7 @@ from pixhook.providers.base import (
     Capabilities,
     Provider,
     SubmitReply,
+    Text,
     json_post,
     parse_json,
     read_as,
@@ -23,18 +24,21 @@ from pixhook.providers.base import (
 
 
 class _Data(BaseModel):
-    taskId: str | None = None  # noqa: N815 - the provider's names, here and below
-    state: str | None = None
+    taskId: Text = None  # noqa: N815 - the provider's names, here and below
+    state: Text = None
     resultJson: str | dict[str, Any] | None = None  # noqa: N815
-    failCode: str | None = None  # noqa: N815
-    failMsg: str | None = None  # noqa: N815
-    error: str | None = None
+    failCode: Text = None  # noqa: N815
+    failMsg: Text = None  # noqa: N815
+    error: Text = None
 
 
 class _Envelope(BaseModel):
-    code: int
-    message: str | None = None
+    message: Text = None
     data: _Data | None = None
+
+
+class _SubmitEnvelope(_Envelope):
+    code: int
 
 
 class _Result(BaseModel):
@@ -113,7 +117,7 @@ class Apixo(Provider):
 
     def read_submit(self, document: Json) -> SubmitReply:
         """`code` is the HTTP status once more; 200 with a `taskId` is acceptance."""
-        envelope = read_as(_Envelope, document)
+        envelope = read_as(_SubmitEnvelope, document)
         data = envelope.data or _Data()
         return SubmitReply(
             is_accepted=envelope.code == 200,

@@ -13,9 +13,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from pixhook.catalogue import Offer
 from pixhook.errors import InvalidRequest, ProviderRefused, ProviderUnclear, UnexpectedPayload
@@ -43,10 +43,18 @@ REFUSALS_BY_STATUS: Mapping[int, ErrorCode] = {
 }
 """What an HTTP status says where the provider says nothing more precise; other 4xx are `INVALID_REQUEST`."""
 
+_ERROR_STATUSES = range(400, 600)
+
 UNCLEAR_BELOW_500 = frozenset({408, 499})
 """Said by a gateway that lost sight of the request; so is every 5xx that is not in `REFUSALS_BY_STATUS`."""
 
 _LONGEST_NATIVE_TEXT = 1_000
+
+_LONGEST_REF = 500
+"""A task id is part of a key, for which DynamoDB has a limit."""
+
+Text = Annotated[str | None, BeforeValidator(lambda value: _as_text(value))]
+"""A field that only describes. Whatever its type is one day, an image is not lost over it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,13 +120,13 @@ class Provider(ABC):
 
     def parse_callback(self, body: bytes) -> Outcome:
         """What a callback says. Raises `UnexpectedPayload`."""
-        return self.observe(parse_json(body))
+        return _kept_short(self.observe(parse_json(body)))
 
     def parse_status_read(self, response: HttpResponse) -> Outcome:
         """What a status read says: by default its document is that of a callback. Raises `UnexpectedPayload`."""
         if not response.is_success:
             raise UnexpectedPayload(f"{self.name} answered a status read with HTTP {response.status}.")
-        return self.observe(parse_json(response.body))
+        return _kept_short(self.observe(parse_json(response.body)))
 
     # What all of them share
 
@@ -145,7 +153,7 @@ class Provider(ABC):
             if response.is_success:
                 raise ProviderUnclear(f"{self.name} answered HTTP {response.status}: {unreadable}") from unreadable
             reply = SubmitReply()
-        if response.is_success and reply.is_accepted and reply.ref:
+        if response.is_success and reply.is_accepted and reply.ref and len(reply.ref) <= _LONGEST_REF:
             return reply.ref
         if reply.ref or (response.is_success and reply.is_accepted) or _is_unclear(response.status, reply.status):
             raise ProviderUnclear(f"{self.name} answered HTTP {response.status}: it may have accepted the request.")
@@ -170,7 +178,7 @@ class Provider(ABC):
     def _refusal(self, response: HttpResponse, reply: SubmitReply) -> ProviderRefused:
         said = (reply.native_code, *reply.words)
         word = next((word for word in said if word in self.refusals), None)
-        status = reply.status or response.status
+        status = reply.status if reply.status and reply.status in _ERROR_STATUSES else response.status
         if word is not None:
             code = self.refusals[word]
         elif status in REFUSALS_BY_STATUS:
@@ -249,12 +257,23 @@ def read_as[Document: BaseModel](kind: type[Document], document: Json) -> Docume
 
 
 def _is_unclear(*statuses: int | None) -> bool:
-    """Whether one of them leaves open what became of the request."""
+    """Whether one of them leaves open what became of the request; other numbers than HTTP's say nothing."""
     return any(
         status in UNCLEAR_BELOW_500 or (status >= 500 and status not in REFUSALS_BY_STATUS)
         for status in statuses
-        if status is not None
+        if status and status in _ERROR_STATUSES
     )
+
+
+def _as_text(value: Json) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _kept_short(outcome: Outcome) -> Outcome:
+    """The outcome with nothing in it that is too long to be stored. Raises `UnexpectedPayload`."""
+    if len(outcome.ref or "") > _LONGEST_REF:
+        raise UnexpectedPayload("a task id that is too long")
+    return replace(outcome, native_charge=_cut(outcome.native_charge))
 
 
 def _seconds(retry_after: str | None) -> int | None:

@@ -11,36 +11,32 @@ from pydantic import BaseModel
 from pixhook.catalogue import Offer
 from pixhook.errors import UnexpectedPayload
 from pixhook.model import HttpRequest, ImageRequest, Json, Outcome, OutcomeState
-from pixhook.providers.base import Capabilities, Provider, SubmitReply, json_post, read_as, with_options
-
-
-class _Reason(BaseModel):
-    message: str | None = None
+from pixhook.providers.base import Capabilities, Provider, SubmitReply, Text, json_post, read_as, with_options
 
 
 class _Task(BaseModel):
-    task_id: str | None = None
-    status: str | None = None
+    task_id: Text = None
+    status: Text = None
     result: Json = None
-    consumed: str | int | float | None = None
-    status_reason: _Reason | None = None
+    consumed: Text = None
+    status_reason: Json = None
 
 
 class _Accepted(BaseModel):
-    task_id: str | None = None
+    task_id: Text = None
 
 
 class _Envelope(BaseModel):
     code: int
-    message: str | None = None
-    detail: str | None = None
+    message: Text = None
+    detail: Text = None
 
 
 class _SubmitEnvelope(_Envelope):
     data: _Accepted | None = None
 
 
-class _StatusEnvelope(_Envelope):
+class _StatusEnvelope(BaseModel):
     data: _Task
 
 
@@ -96,30 +92,36 @@ class Defapi(Provider):
 
     def observe(self, document: Json) -> Outcome:
         """A callback is the bare task; a status read wraps it in `data`."""
-        if isinstance(document, dict) and "code" in document:
+        if isinstance(document, dict) and not document.keys().isdisjoint({"code", "data"}):
             task = read_as(_StatusEnvelope, document).data
         else:
             task = read_as(_Task, document)
         state = self.states.get(task.status or "", OutcomeState.UNKNOWN)
-        charge = None if task.consumed is None else str(task.consumed)
-        reason = task.status_reason.message if task.status_reason else None
+        reason = _reason(task.status_reason)
         if state is OutcomeState.FAILED:
-            return self.failed(task.task_id, None, reason, charge)
+            return self.failed(task.task_id, None, reason, task.consumed)
         if state is OutcomeState.SUCCEEDED:
             images, texts = _read_result(task.result)
-            return self.succeeded(task.task_id, images, charge, remark=reason or " ".join(texts) or None)
+            return self.succeeded(task.task_id, images, task.consumed, remark=reason or " ".join(texts) or None)
         return Outcome(state=state, ref=task.task_id)
+
+
+def _reason(status_reason: Json) -> str | None:
+    """Documented is an object with `message`."""
+    said = status_reason.get("message") if isinstance(status_reason, dict) else status_reason
+    return None if said is None else str(said)
 
 
 def _read_result(result: Json) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The images in a result, and the words that a model may give in place of one.
 
     Documented is a list of objects with `image`. Clients have seen one object without the list, `big_image_url`
-    for `image`, and bare URLs. Of anything else it is not said that there is no image: it raises
-    `UnexpectedPayload`, which leaves the task, paid for as it may be, to be looked at again.
+    for `image`, and bare URLs. Where there is no image but something else, it is not said that there is none: it
+    raises `UnexpectedPayload`, which leaves the task, paid for as it may be, to be looked at again.
     """
     images: list[str] = []
     texts: list[str] = []
+    is_understood = True
     for entry in result if isinstance(result, list) else [result]:
         match entry:
             case {"image": str(image)} | {"big_image_url": str(image)} if image:
@@ -131,5 +133,7 @@ def _read_result(result: Json) -> tuple[tuple[str, ...], tuple[str, ...]]:
             case None | {"image": None | ""}:
                 continue
             case _:
-                raise UnexpectedPayload("not as documented: result")
+                is_understood = False
+    if not images and not is_understood:
+        raise UnexpectedPayload("not as documented: result")
     return tuple(images), tuple(texts)
