@@ -40,6 +40,7 @@ from pixhook.model import (
     Status,
 )
 from pixhook.providers import PROVIDERS
+from pixhook.providers.base import Callback
 from tests.support.builders import TASK_ID, a_task
 from tests.support.samples import SAMPLES, Sample, samples
 
@@ -184,7 +185,8 @@ def test_every_report_on_a_task_is_sampled(name: str) -> None:
     demanded = {"running", "succeeded", "failed", "unknown", "unexpected"}
     capabilities = PROVIDERS[name].capabilities
     assert demanded <= {gist(sample.expected) for sample in samples("status") if sample.provider == name}
-    if capabilities.callback:
+    assert (PROVIDERS[name].polling is not None) == (capabilities.callback is Callback.NONE)
+    if capabilities.callback is not Callback.NONE:
         assert demanded <= {gist(callback.expected) for callback, _ in PAIRS if callback.provider == name}
     outcomes = [s.expected for s in REPORTS if s.provider == name and s.expected != "unexpected"]
     images = [outcome.get("images", []) for outcome in outcomes]
@@ -231,7 +233,7 @@ def test_same_request_is_built_the_same_twice(sample: Sample) -> None:
 @each_request
 def test_request_carries_the_callback_url(sample: Sample) -> None:
     carries = callback_url(sample.provider) in values(json.loads(built(sample).body))
-    assert carries == PROVIDERS[sample.provider].capabilities.callback
+    assert carries == (PROVIDERS[sample.provider].capabilities.callback is Callback.PER_REQUEST)
 
 
 @each_provider

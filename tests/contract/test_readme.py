@@ -13,7 +13,7 @@ def _capabilities() -> str:
     rows = [
         f"| `{model}` | {offer.provider} | {offer.prompt[-1]:,} | {offer.references[-1]} "
         f"| {', '.join(offer.resolutions) or '-'} | {', '.join(offer.output_formats) or '-'} "
-        f"| {'yes' if PROVIDERS[offer.provider].capabilities.callback else 'no'} |\n"
+        f"| {PROVIDERS[offer.provider].capabilities.callback} |\n"
         for model, offers in MODELS.items()
         for offer in offers
     ]

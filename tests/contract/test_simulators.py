@@ -8,6 +8,7 @@ from starlette.routing import compile_path
 from local.simulators import PROVIDERS as SIMULATORS
 from pixhook.model import HttpRequest
 from pixhook.providers import PROVIDERS
+from pixhook.providers.base import Callback
 from tests.contract.test_providers import REQUESTS, built, callback_url
 from tests.support.samples import Sample
 
@@ -25,7 +26,7 @@ def test_simulator_takes_the_golden_request(sample: Sample) -> None:
 
     assert order.prompt == sample.request.get("prompt", "")
     assert list(order.references) == sample.request.get("images", [])
-    if PROVIDERS[sample.provider].capabilities.callback:
+    if PROVIDERS[sample.provider].capabilities.callback is Callback.PER_REQUEST:
         assert order.callback_url == callback_url(sample.provider)
 
 

@@ -1,4 +1,4 @@
-"""What each provider says, in its own words, as far as the flows are about it: as its simulator says it."""
+"""What each provider that calls back per request says, in its own words: as its simulator says it."""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from local.simulators.provider import Document, Failure, Order, Provider, Refuse
 from pixhook.errors import ProviderRefused
 from pixhook.model import ErrorCode, HttpResponse, Outcome, OutcomeState
 from pixhook.providers import PROVIDERS
+from pixhook.providers.base import Callback
 
 WORDS = "their own words"
 
@@ -72,4 +73,8 @@ class Dialect:
         raise AssertionError(document)
 
 
-DIALECTS: Mapping[str, Dialect] = {name: Dialect(simulator) for name, simulator in SIMULATORS.items()}
+DIALECTS: Mapping[str, Dialect] = {
+    name: Dialect(simulator)
+    for name, simulator in SIMULATORS.items()
+    if PROVIDERS[name].capabilities.callback is Callback.PER_REQUEST
+}

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pixhook.catalogue import Offer
 from pixhook.model import ErrorCode, HttpRequest, ImageRequest, Json, Outcome, OutcomeState
 from pixhook.providers.base import (
+    Callback,
     Capabilities,
     Provider,
     SubmitReply,
@@ -51,7 +52,7 @@ class Apixo(Provider):
     name = "apixo"
     docs_url = "https://apixo.ai/docs"
     base_url = "https://api.apixo.ai/api/v1"
-    capabilities = Capabilities(callback=True, several_images=True)
+    capabilities = Capabilities(callback=Callback.PER_REQUEST, several_images=True)
 
     # apixo.ai/docs: status-task
     states: ClassVar = {

@@ -13,6 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
@@ -57,12 +58,36 @@ Text = Annotated[str | None, BeforeValidator(lambda value: _as_text(value))]
 """A field that only describes. Whatever its type is one day, an image is not lost over it."""
 
 
+class Callback(StrEnum):
+    """How a provider says that a task has ended."""
+
+    PER_REQUEST = "per request"
+    """It takes a URL with each request."""
+    PER_ACCOUNT = "per account"
+    """One URL is set for the whole account, out of band; a callback names the task by its ref."""
+    NONE = "none"
+    """It does not: it is asked, as its `Polling` says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polling:
+    """When a provider without callbacks is asked what has become of a task; all in seconds."""
+
+    first: int
+    """From the submit to the first read."""
+    interval: int
+    """From the first read to the second; it grows by half from read to read."""
+    longest: int
+    """Up to this."""
+    give_up: int
+    """From the submit to where the task fails with `timeout`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a provider can do beyond making an image; the README's table and the contract suite follow it."""
 
-    callback: bool
-    """Takes a callback URL with each request."""
+    callback: Callback
     several_images: bool = False
     inline_images: bool = False
     """May answer with data URIs in place of URLs."""
@@ -93,6 +118,8 @@ class Provider(ABC):
     capabilities: ClassVar[Capabilities]
     states: ClassVar[Mapping[str, OutcomeState]]
     """The provider's words for a task's state; any other word is `OutcomeState.UNKNOWN`."""
+    polling: ClassVar[Polling | None] = None
+    """For a provider without callbacks, from its own guidance."""
     refusals: ClassVar[Mapping[str, ErrorCode]]
     """The provider's error and failure identifiers; any other is `ErrorCode.UNKNOWN` for a failed task."""
 

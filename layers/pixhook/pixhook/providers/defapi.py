@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pixhook.catalogue import Offer
 from pixhook.errors import UnexpectedPayload
 from pixhook.model import HttpRequest, ImageRequest, Json, Outcome, OutcomeState
-from pixhook.providers.base import Capabilities, Provider, SubmitReply, Text, json_post, read_as, with_options
+from pixhook.providers.base import Callback, Capabilities, Provider, SubmitReply, Text, json_post, read_as, with_options
 
 
 class _Task(BaseModel):
@@ -46,7 +46,7 @@ class Defapi(Provider):
     name = "defapi"
     docs_url = "https://defapi.org"
     base_url = "https://api.defapi.org"
-    capabilities = Capabilities(callback=True, several_images=True, inline_images=True)
+    capabilities = Capabilities(callback=Callback.PER_REQUEST, several_images=True, inline_images=True)
 
     # Task Status Values
     states: ClassVar = {
