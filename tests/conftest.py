@@ -9,6 +9,7 @@ SETTINGS = {
     "EVENT_BUS": "events",
     "FINISH_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/finish.fifo",
     "IMAGES_BUCKET": "images",
+    "POLLER": "arn:aws:states:us-east-1:123456789012:stateMachine:poller",
     "PROVIDERS_SECRET": "providers",
     "PUBLIC_BASE_URL": "https://pixhook.example/v1",
     "RETENTION_DAYS": "30",

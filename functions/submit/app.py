@@ -13,10 +13,11 @@ from pixhook.http import HttpSender
 
 app = runtime.api()
 logger = runtime.logger
-secrets, tasks, outcomes, guard, send = (
+secrets, tasks, outcomes, pollers, guard, send = (
     runtime.secrets(),
     runtime.tasks(),
     runtime.outcomes(),
+    runtime.pollers(),
     runtime.address_guard(),
     HttpSender(),
 )
@@ -40,6 +41,7 @@ def submit_image() -> Response[str]:
         callback_keys=secrets.callback_keys(),
         tasks=tasks,
         outcomes=outcomes,
+        pollers=pollers,
         send=send,
         time_left=lambda: app.lambda_context.get_remaining_time_in_millis() / 1000,
         clock=runtime.now,

@@ -4,7 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from math import ceil
 from typing import Any
 
@@ -51,8 +51,12 @@ def test_handler_is_where_the_template_says(name: str) -> None:
 
 
 def test_environment_is_that_of_the_settings() -> None:
-    settings = {field.name.upper() for field in fields(Settings)}
-    assert GLOBALS["Environment"]["Variables"].keys() - FOREIGN == settings == SETTINGS.keys()
+    required = {field.name.upper() for field in fields(Settings) if field.default is MISSING}
+    optional = {field.name.upper() for field in fields(Settings)} - required
+    own = [function.get("Environment", {}).get("Variables", {}) for function in FUNCTIONS.values()]
+    assert GLOBALS["Environment"]["Variables"].keys() - FOREIGN == required
+    assert set().union(*own) == optional
+    assert required <= SETTINGS.keys() <= required | optional
 
 
 def test_python_is_the_same_everywhere() -> None:

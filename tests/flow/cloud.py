@@ -39,6 +39,11 @@ def create_resources() -> str:
     redrive = _RESOURCES["FinishQueue"]["RedrivePolicy"] | {"deadLetterTargetArn": _queue_arn("finish-dead.fifo")}
     _create_queue("finish.fifo", _RESOURCES["FinishQueue"] | {"RedrivePolicy": redrive})
     aws("s3").create_bucket(Bucket=SETTINGS["IMAGES_BUCKET"])
+    aws("stepfunctions").create_state_machine(
+        name="poller",
+        definition=(ROOT / "functions/poll/poller.asl.json").read_text(),
+        roleArn="arn:aws:iam::123456789012:role/poller",
+    )
     for setting in ("PROVIDERS_SECRET", "CALLBACK_KEYS_SECRET"):
         aws("secretsmanager").create_secret(Name=SETTINGS[setting])
     return _subscribe(SETTINGS["EVENT_BUS"])

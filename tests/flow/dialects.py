@@ -1,4 +1,4 @@
-"""What each provider that calls back per request says, in its own words: as its simulator says it."""
+"""What each provider says, in its own words: as its simulator says it."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from local.offers import models_of
 from local.simulators import PROVIDERS as SIMULATORS
-from local.simulators.provider import Document, Failure, Order, Provider, Refused, Task
+from local.simulators.provider import Document, Failure, Order, Provider, Refused, State, Task
 from pixhook.errors import ProviderRefused
 from pixhook.model import ErrorCode, HttpResponse, Outcome, OutcomeState
 from pixhook.providers import PROVIDERS
@@ -53,6 +53,10 @@ class Dialect:
         """The callback of a task that its filter stopped."""
         return self._simulator.callback(replace(self._task, state="failed"))
 
+    def status(self, state: State, *images: str) -> Document:
+        """The answer to a status read."""
+        return self._simulator.status(replace(self._task, state=state, images=images))
+
     def going_on(self, word: str) -> Document:
         """The callback of a task in a state that is no end, by the provider's word for it or by any other."""
         text = json.dumps(self._simulator.callback(replace(self._task, state="processing")))
@@ -73,8 +77,12 @@ class Dialect:
         raise AssertionError(document)
 
 
-DIALECTS: Mapping[str, Dialect] = {
-    name: Dialect(simulator)
-    for name, simulator in SIMULATORS.items()
-    if PROVIDERS[name].capabilities.callback is Callback.PER_REQUEST
-}
+EVERYONE: Mapping[str, Dialect] = {name: Dialect(simulator) for name, simulator in SIMULATORS.items()}
+
+
+def dialects(callback: Callback) -> dict[str, Dialect]:
+    """Those of the providers that call back in this way."""
+    return {name: it for name, it in EVERYONE.items() if PROVIDERS[name].capabilities.callback is callback}
+
+
+DIALECTS: Mapping[str, Dialect] = dialects(Callback.PER_REQUEST)

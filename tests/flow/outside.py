@@ -12,7 +12,7 @@ import httpx
 from pixhook.addresses import AddressGuard
 from pixhook.http import HttpSender, ImageFetcher
 from tests.conftest import SETTINGS
-from tests.flow.dialects import DIALECTS, Dialect
+from tests.flow.dialects import EVERYONE, Dialect
 
 type Provider = Callable[[httpx.Request], httpx.Response]
 """What a provider answers to a request, or how the connection to it breaks."""
@@ -88,4 +88,4 @@ def image_hosts() -> ImageHosts:
 
 
 def _spoken_by(host: str) -> Dialect:
-    return next(dialect for dialect in DIALECTS.values() if dialect.host == host)
+    return next(dialect for dialect in EVERYONE.values() if dialect.host == host)

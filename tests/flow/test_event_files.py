@@ -56,6 +56,7 @@ CASES: Mapping[str, Callable[[World, Any], bool]] = {
     "receive.defapi.succeeded": is_queued,
     "receive.apixo.forged": answers(401),
     "finish.succeeded": is_completed,
+    "poll.running": has("task_id", "reads", "wait", "done"),
     "query.image": answers(200),
     "query.file": answers(302),
     "authorize.bearer": is_allowed,

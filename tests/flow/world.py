@@ -22,6 +22,7 @@ from pixhook.aws.clients import client
 from pixhook.aws.outcomes import Outcomes
 from pixhook.aws.tasks import Tasks
 from pixhook.errors import PixhookError
+from pixhook.flows.status import StatusRead, read_status
 from pixhook.model import Outcome, OutcomeMessage, Task
 from tests.conftest import SETTINGS
 from tests.flow import outside
@@ -36,11 +37,13 @@ from tests.flow.cloud import (
     service_error,
     sqs_event,
 )
-from tests.flow.dialects import DIALECTS
+from tests.flow.dialects import EVERYONE
 from tests.support.builders import ACCOUNT_ID, a_body
 
-PROVIDER_KEYS = {name: f"planted-key-of-{name}" for name in DIALECTS}
+PROVIDER_KEYS = {name: f"planted-key-of-{name}" for name in EVERYONE}
 CALLBACK_KEY = "sample-callback-key"
+
+SERVICES = ("dynamodb", "sqs", "s3", "events", "secretsmanager", "stepfunctions")
 
 type Hook = Callable[[str], ServiceAnswer | None]
 """Told an operation's name; what it returns stands in for the service's answer, what it raises is raised."""
@@ -103,9 +106,16 @@ class World:
         # Not before now: when it is imported a handler reads its environment, as it does in Lambda.
         self._functions: Mapping[str, Any] = {name: import_module(f"functions.{name}.app") for name in FUNCTIONS}
         self._ahead = timedelta(0)
-        finisher = replace(runtime.finisher(), fetch=self.image_hosts.fetch, clock=lambda: runtime.now() + self._ahead)
+        finisher = replace(
+            runtime.finisher(),
+            fetch=self.image_hosts.fetch,
+            read_status=self._read_status,
+            clock=lambda: runtime.now() + self._ahead,
+        )
         monkeypatch.setattr(self._functions["finish"], "finish", finisher.handle)
-        monkeypatch.setattr(self._functions["submit"], "send", self.upstream.send)
+        for function in ("submit", "poll"):
+            monkeypatch.setattr(self._functions[function], "send", self.upstream.send)
+        monkeypatch.setattr(self._functions["poll"], "now", lambda: runtime.now() + self._ahead)
         monkeypatch.setattr(runtime.logger.registered_handler, "stream", self._log)
         self._outcomes = Outcomes(aws("sqs"), lambda: aws("s3"), QUEUE_URL, SETTINGS["IMAGES_BUCKET"])
         self._subscription = create_resources()
@@ -203,6 +213,14 @@ class World:
 
     # What can be seen afterwards
 
+    def pollers(self) -> dict[str, dict[str, Any]]:
+        """What each poller that was started was given, by its name."""
+        return {
+            call.params["name"]: json.loads(call.params["input"])
+            for call in self.calls
+            if call.operation == "StartExecution"
+        }
+
     def task(self, task_id: str) -> Task:
         """The task in the table."""
         task = self.table.get(task_id)
@@ -259,7 +277,7 @@ class World:
             "before-call": lambda model, **_: self._before(model.name),
             "after-call": lambda model, **_: self._after(model.name),
         }
-        emitters = [client(service).meta.events for service in ("dynamodb", "sqs", "s3", "events", "secretsmanager")]
+        emitters = [client(service).meta.events for service in SERVICES]
         registered = [(emitter, name, hook) for emitter in emitters for name, hook in hooks.items()]
         for emitter, name, hook in registered:
             emitter.register(name, hook)
@@ -291,6 +309,9 @@ class World:
             return trouble or service_error()
 
         return self.disturbed(refuse)
+
+    def _read_status(self, task: Task) -> StatusRead:
+        return read_status(task, credentials=runtime.secrets().credentials(), send=self.upstream.send)
 
     def _receive(self) -> dict[str, Any] | None:
         answer = aws("sqs").receive_message(

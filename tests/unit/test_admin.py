@@ -43,7 +43,9 @@ def accounts() -> Accounts:
 
 
 def _do(accounts: Accounts, event: Json) -> dict[str, str]:
-    return administer(event, accounts=accounts, clock=lambda: NOW)
+    return administer(
+        event, accounts=accounts, callback_keys=lambda: ["key"], base_url="https://api.example", clock=lambda: NOW
+    )
 
 
 def _an_account(accounts: Accounts) -> str:

@@ -26,6 +26,7 @@ ANSWERS: Mapping[type[errors.PixhookError], tuple[int, str, bool]] = {
     errors.ImageUnavailable: UNFORESEEN,
     errors.NoAnswer: UNFORESEEN,
     errors.NotAnImage: UNFORESEEN,
+    errors.NotConfirmed: UNFORESEEN,
     errors.NotSent: UNFORESEEN,
     errors.ProviderUnclear: UNFORESEEN,
     errors.TaskUnknown: UNFORESEEN,

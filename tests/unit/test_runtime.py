@@ -1,6 +1,6 @@
 """What the template tells a function arrives, and what it forgot is named."""
 
-from dataclasses import asdict, fields, replace
+from dataclasses import MISSING, fields, replace
 
 import pytest
 from aws_lambda_powertools.utilities.data_classes.api_gateway_proxy_event import APIGatewayEventRequestContext
@@ -8,13 +8,14 @@ from aws_lambda_powertools.utilities.data_classes.api_gateway_proxy_event import
 from pixhook import runtime
 from pixhook.runtime import Settings, SettingsMissing, public_base_url, resource_path
 
-NAMES = [field.name for field in fields(Settings)]
+NAMES = [field.name for field in fields(Settings) if field.default is MISSING]
 ENVIRONMENT = {name.upper(): f"the {name}" for name in NAMES}
 
 
 def test_settings_are_read_by_their_names_in_capitals() -> None:
     settings = Settings.read({**ENVIRONMENT, "AWS_REGION": "eu-central-1"})
-    assert asdict(settings) == {name: f"the {name}" for name in NAMES}
+    assert {name: getattr(settings, name) for name in NAMES} == {name: f"the {name}" for name in NAMES}
+    assert Settings.read({**ENVIRONMENT, "POLLER": "an arn"}).poller == "an arn"
 
 
 def test_a_setting_may_be_empty() -> None:

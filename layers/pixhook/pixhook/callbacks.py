@@ -15,6 +15,10 @@ _PURPOSE = "pixhook/callback/v1"
 """Keeps these MACs apart from whatever else the keys may one day sign."""
 
 
+ACCOUNT = "account"
+"""Stands in place of the task id in the URL that is set for a whole account."""
+
+
 def callback_url(base_url: str, provider: str, task_id: str, keys: Sequence[str]) -> str:
     """Where `provider` shall call back for the task, under the first of `keys`."""
     return f"{base_url.rstrip('/')}/callbacks/{provider}/{task_id}/{_mac(keys[0], provider, task_id)}"

@@ -16,6 +16,7 @@
     ├── ImageUnavailable         an image that cannot be had now
     ├── NotAnImage               bytes that are none of the images that we take
     ├── TaskUnknown              an outcome for a task that we do not have
+    ├── NotConfirmed             a hint that the provider, asked, does not bear out yet
     ├── StoreUnavailable         an AWS service did not do what it was asked
     └── SecretMisconfigured      one of the operator's secrets is not what it has to be
 
@@ -99,6 +100,10 @@ class NotAnImage(PixhookError):
 
 class TaskUnknown(PixhookError):
     """An outcome came for a task that is not in the table."""
+
+
+class NotConfirmed(PixhookError):
+    """A callback by an account's URL says that a task has ended; the status read does not say so, or not yet."""
 
 
 class StoreUnavailable(PixhookError):

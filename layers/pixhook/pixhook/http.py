@@ -15,6 +15,7 @@ import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from time import monotonic
 from typing import Any
@@ -227,11 +228,17 @@ def _left(deadline: float, timeout: float | None, late: type[Exception]) -> floa
     return left if timeout is None else min(left, timeout)
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for all: to read the certificates takes longer than all else here."""
+    return httpx.create_ssl_context(trust_env=True)
+
+
 def _transport() -> httpx.HTTPTransport:
     """HTTP/1.1 over timed connections, none of which is kept."""
     transport = httpx.HTTPTransport()
     transport._pool = httpcore.ConnectionPool(  # noqa: SLF001 - httpx itself passes no connections on
-        ssl_context=httpx.create_ssl_context(trust_env=True),
+        ssl_context=_tls(),
         max_keepalive_connections=0,
         network_backend=_TimedConnections(),
     )

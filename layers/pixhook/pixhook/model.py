@@ -155,7 +155,9 @@ class Outcome:
 class OutcomeMessage:
     """An outcome on its way to `finish`."""
 
-    task_id: str
+    task_id: str | None
+    """None for a hint: what came by a URL that a whole account shares. The outcome's `ref` says whose it is, and it is
+    believed only after a status read."""
     provider: str
     outcome: Outcome
 

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pixhook.aws.accounts import Accounts
     from pixhook.aws.images import Images
     from pixhook.aws.outcomes import Outcomes
+    from pixhook.aws.pollers import Pollers
     from pixhook.aws.secrets import Secrets
     from pixhook.aws.tasks import Tasks
     from pixhook.flows.finish import Finisher
@@ -54,14 +55,19 @@ class Settings:
     public_base_url: str
     retention_days: str
     tasks_table: str
+    api_url: str = ""
+    """Only admin's: the API's own functions cannot name what is made of them."""
+    poller: str = ""
+    """Only submit's: the poll function cannot name the state machine that names it."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
         """The settings in `environment`. Raises `SettingsMissing`, which names all that is missing."""
         names = {field.name: field.name.upper() for field in fields(cls)}
-        if missing := [name for name in names.values() if name not in environment]:
+        required = [names[field.name] for field in fields(cls) if field.default is MISSING]
+        if missing := [name for name in required if name not in environment]:
             raise SettingsMissing(f"Not set in the environment: {', '.join(missing)}")
-        return cls(**{field: environment[name] for field, name in names.items()})
+        return cls(**{field: environment[name] for field, name in names.items() if name in environment})
 
 
 @cache
@@ -100,6 +106,14 @@ def outcomes() -> "Outcomes":
 
 
 @cache
+def pollers() -> "Pollers":
+    """What starts pollers."""
+    from pixhook.aws.pollers import Pollers
+
+    return Pollers(lambda: client("stepfunctions"), settings().poller)
+
+
+@cache
 def images() -> "Images":
     """The image store."""
     from pixhook.aws.images import Images
@@ -128,14 +142,17 @@ def finisher() -> "Finisher":
     """What ends tasks."""
     from pixhook.aws.events import Events
     from pixhook.flows.finish import Finisher
-    from pixhook.http import ImageFetcher
+    from pixhook.flows.status import read_status
+    from pixhook.http import HttpSender, ImageFetcher
 
+    send = HttpSender()
     return Finisher(
         outcomes=outcomes(),
         tasks=tasks(),
         images=images(),
         events=Events(client("events"), settings().event_bus),
         fetch=ImageFetcher(address_guard()),
+        read_status=lambda task: read_status(task, credentials=secrets().credentials(), send=send),
         clock=now,
     )
 

@@ -29,6 +29,11 @@ PREFIX = "outcomes/"
 _message = TypeAdapter(OutcomeMessage)
 
 
+def _hint_group(message: OutcomeMessage) -> str:
+    """A digest, because a group's name admits neither every character nor every length of a provider's ids."""
+    return f"hint_{sha256(f'{message.provider}#{message.outcome.ref}'.encode()).hexdigest()}"
+
+
 class Outcomes:
     """Sends and reads outcomes."""
 
@@ -43,15 +48,16 @@ class Outcomes:
         """Makes the outcome durable. Raises `StoreUnavailable`: it may be durable or not."""
         body = _message.dump_json(message, exclude_defaults=True, ensure_ascii=True)
         digest = sha256(body).hexdigest()
+        group = message.task_id or _hint_group(message)
         with translated("send the outcome"):
             if len(body) > MAX_INLINE_BYTES:
-                key = f"{PREFIX}{message.task_id}/{digest}.json"
+                key = f"{PREFIX}{group}/{digest}.json"
                 self._s3().put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json")
                 body = json.dumps({"claim": key}).encode()
             self._sqs.send_message(
                 QueueUrl=self._queue_url,
                 MessageBody=body.decode(),
-                MessageGroupId=message.task_id,
+                MessageGroupId=group,
                 MessageDeduplicationId=digest,
             )
 

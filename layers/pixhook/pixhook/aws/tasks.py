@@ -72,6 +72,19 @@ class Tasks:
             )
         return _task(answer["Item"]) if "Item" in answer else None
 
+    def find(self, provider: str, ref: str) -> Task | None:
+        """The task that the provider knows as `ref`; the index is a moment behind. Raises `StoreUnavailable`."""
+        with translated("find the task"):
+            answer = self._dynamodb.query(
+                TableName=self._table,
+                IndexName="by_upstream",
+                KeyConditionExpression="upstream = :upstream",
+                ExpressionAttributeValues=_typed({":upstream": _upstream(provider, ref)}),
+                Limit=1,
+            )
+        found = answer["Items"]
+        return self.get(_from_dynamodb(found[0]["task_id"])) if found else None
+
     def move(
         self,
         task: Task,
@@ -92,7 +105,7 @@ class Tasks:
         if is_terminal(to):
             changes["ended_at"] = _text(now)
         if ref is not None:
-            changes |= {"ref": ref, "upstream": f"{task.provider}#{ref}"}
+            changes |= {"ref": ref, "upstream": _upstream(task.provider, ref)}
         if native_charge is not None:
             changes["native_charge"] = native_charge
         if images:
@@ -126,6 +139,10 @@ class Tasks:
                     return None
                 raise
         return _task(answer["Attributes"])
+
+
+def _upstream(provider: str, ref: str) -> str:
+    return f"{provider}#{ref}"
 
 
 def _typed(item: "Mapping[str, Json]") -> dict[str, Any]:

@@ -1,15 +1,18 @@
 """What an operator does with accounts and keys. Only IAM lets anybody in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ulid import ULID
 
+from pixhook.callbacks import ACCOUNT, callback_url
 from pixhook.errors import InvalidRequest
 from pixhook.flows.authorize import digest, new_key
 from pixhook.model import Json, KeyHolder
+from pixhook.providers import PROVIDERS
+from pixhook.providers.base import Callback
 
 
 class _Action(BaseModel):
@@ -37,9 +40,19 @@ class RevokeKey(_Action):
     key_id: str
 
 
-_action: TypeAdapter[CreateAccount | CreateKey | RevokeKey] = TypeAdapter(
-    Annotated[CreateAccount | CreateKey | RevokeKey, Field(discriminator="action")]
-)
+class CallbackUrl(_Action):
+    """`{"action": "callback_url", "provider": "..."}` gives `{"callback_url": "..."}`, to be set at the provider.
+
+    For a provider that takes one URL for the whole account. Anew after each rotation of the callback keys.
+    """
+
+    action: Literal["callback_url"]
+    provider: str
+
+
+type _Actions = CreateAccount | CreateKey | RevokeKey | CallbackUrl
+
+_action: TypeAdapter[_Actions] = TypeAdapter(Annotated[_Actions, Field(discriminator="action")])
 
 
 class Accounts(Protocol):
@@ -50,7 +63,14 @@ class Accounts(Protocol):
     def revoke_key(self, key_id: str, now: datetime) -> None: ...
 
 
-def administer(event: Json, *, accounts: Accounts, clock: Callable[[], datetime]) -> dict[str, str]:
+def administer(
+    event: Json,
+    *,
+    accounts: Accounts,
+    callback_keys: Callable[[], Sequence[str]],
+    base_url: str,
+    clock: Callable[[], datetime],
+) -> dict[str, str]:
     """Does what `event` asks for.
 
     Raises:
@@ -80,3 +100,8 @@ def administer(event: Json, *, accounts: Accounts, clock: Callable[[], datetime]
         case RevokeKey(key_id=key_id):
             accounts.revoke_key(key_id, now)
             return {"key_id": key_id}
+        case CallbackUrl(provider=name):
+            takers = [p.name for p in PROVIDERS.values() if p.capabilities.callback is Callback.PER_ACCOUNT]
+            if name not in takers:
+                raise InvalidRequest(f"provider: must be one of {', '.join(takers) or 'none'}", field="provider")
+            return {"callback_url": callback_url(base_url, name, ACCOUNT, callback_keys())}

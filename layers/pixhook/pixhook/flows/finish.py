@@ -17,7 +17,8 @@ from itertools import count
 from typing import Any, Protocol
 
 from pixhook.documents import event_detail, event_kind
-from pixhook.errors import ImageRejected, ImageUnavailable, NotAnImage, StoreUnavailable, TaskUnknown
+from pixhook.errors import ImageRejected, ImageUnavailable, NotAnImage, NotConfirmed, StoreUnavailable, TaskUnknown
+from pixhook.flows.status import StatusRead
 from pixhook.lifecycle import advance, is_foreign, is_terminal
 from pixhook.measured import MeasuredImage, from_data_uri, is_data_uri
 from pixhook.model import ErrorCode, Failure, Image, Json, OutcomeMessage, Status, Task
@@ -29,6 +30,9 @@ ODD_FOR = timedelta(minutes=15)
 """For so long an image is tried whose host answers with something else, as it may for a moment."""
 
 LONGEST_DELAY_SECONDS = 900
+
+CONFIRM_ATTEMPTS = 6
+"""After these, which take some minute, a hint that the provider does not bear out is forgotten."""
 
 MAX_IMAGES = 16
 """More than any model in the catalogue makes at once."""
@@ -45,6 +49,7 @@ class Tasks(Protocol):
     """What finishing asks of the task store."""
 
     def get(self, task_id: str) -> Task | None: ...
+    def find(self, provider: str, ref: str) -> Task | None: ...
     def move(
         self,
         task: Task,
@@ -94,6 +99,7 @@ class Finisher:
     images: Images
     events: Events
     fetch: Fetch
+    read_status: Callable[[Task], StatusRead]
     clock: Callable[[], datetime]
 
     def handle(self, body: str, receipt_handle: str, attempt: int) -> None:
@@ -117,10 +123,10 @@ class Finisher:
             TaskUnknown: the task is not there, or not yet.
             ImageUnavailable, StoreUnavailable: it has to be tried again.
         """
-        before = self.tasks.get(message.task_id)
+        before = self._find(message)
         if before is None:
-            raise TaskUnknown(message.task_id)
-        task = before if is_terminal(before.status) else self._follow(message, before)
+            raise TaskUnknown(message.task_id or f"{message.provider}#{message.outcome.ref}")
+        task = before if is_terminal(before.status) else self._follow(self._believed(message, before, attempt), before)
         if is_terminal(task.status) and task.published_at is None:
             self.events.publish(event_kind(task), event_detail(task))
             self.tasks.mark_published(task, self.clock())
@@ -128,6 +134,28 @@ class Finisher:
             "outcome handled",
             extra={"provider": task.provider, "from": before.status, "to": task.status, "attempt": attempt},
         )
+
+    def _find(self, message: OutcomeMessage) -> Task | None:
+        if message.task_id is not None:
+            return self.tasks.get(message.task_id)
+        return self.tasks.find(message.provider, message.outcome.ref or "")
+
+    def _believed(self, message: OutcomeMessage, task: Task, attempt: int) -> OutcomeMessage:
+        """The message; in place of a hint, what the provider says when it is asked.
+
+        Raises:
+            NotConfirmed: it could not be asked, or has not come to an end yet.
+        """
+        if message.task_id is not None:
+            return message
+        outcome = self.read_status(task).outcome
+        if outcome is None:
+            raise NotConfirmed(f"{task.provider} could not be asked for {task.ref}")
+        if not outcome.is_final:
+            if attempt < CONFIRM_ATTEMPTS:
+                raise NotConfirmed(f"{task.provider} says of {task.ref} that it is {outcome.state}")
+            _log.warning("hint not confirmed", extra={"provider": task.provider, "ref": task.ref})
+        return OutcomeMessage(task_id=task.id, provider=message.provider, outcome=outcome)
 
     def _follow(self, message: OutcomeMessage, task: Task) -> Task:
         """The task after the outcome; as it was where the outcome changes nothing."""

@@ -1,6 +1,7 @@
 """POST /callbacks/...: verified, understood, made durable, answered. The work is done in `finish`.
 
-Whoever holds the URL is the provider; everybody else is turned away. To the provider the answer is 200 whatever
+Whoever holds the URL is the provider; everybody else is turned away. Where one URL serves a whole account, what comes
+by it is a hint, which `finish` confirms. To the provider the answer is 200 whatever
 it said, because some stop calling for good after anything else; only our own failure to keep it is an error.
 """
 
@@ -12,7 +13,7 @@ from pixhook import callbacks
 from pixhook.errors import UnexpectedPayload
 from pixhook.model import Outcome, OutcomeMessage, OutcomeState
 from pixhook.providers import PROVIDERS
-from pixhook.providers.base import Provider
+from pixhook.providers.base import Callback, Provider
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,9 @@ def receive(path: str, body: bytes, *, keys: Sequence[str], outcomes: Outcomes) 
         _log.warning("callback not understood", extra={**where, "reason": str(error), "kept_as": key})
         return
     if outcome.is_final:
-        outcomes.send(OutcomeMessage(task_id=task_id, provider=provider_name, outcome=outcome))
+        is_hint = provider.capabilities.callback is Callback.PER_ACCOUNT
+        known_id = None if is_hint else task_id
+        outcomes.send(OutcomeMessage(task_id=known_id, provider=provider_name, outcome=outcome))
     _log.info("callback received", extra={**where, "state": outcome.state, "ref": outcome.ref})
 
 

@@ -31,6 +31,7 @@ from pixhook.errors import (
     StoreUnavailable,
     UnsupportedMediaType,
 )
+from pixhook.flows.poll import first_turn
 from pixhook.model import (
     Credential,
     ErrorCode,
@@ -72,6 +73,12 @@ class Tasks(Protocol):
     def add(self, task: Task) -> None: ...
     def get(self, task_id: str) -> Task | None: ...
     def move(self, task: Task, to: Status, now: datetime, *, ref: str | None = None) -> Task | None: ...
+
+
+class Pollers(Protocol):
+    """What submitting asks of the pollers."""
+
+    def start(self, task_id: str, turn: Mapping[str, Json]) -> None: ...
 
 
 class Outcomes(Protocol):
@@ -121,6 +128,7 @@ def submit(
     callback_keys: Sequence[str],
     tasks: Tasks,
     outcomes: Outcomes,
+    pollers: Pollers,
     send: Callable[[HttpRequest, float], HttpResponse],
     time_left: Callable[[], float],
     clock: Callable[[], datetime],
@@ -130,7 +138,7 @@ def submit(
     Raises:
         InvalidRequest: no provider can express it; nothing was written or sent.
         ProviderRefused: the provider said no; the task will end as failed.
-        StoreUnavailable: the task was not written, and nothing was sent.
+        StoreUnavailable: the task was not written, or nobody would look after it; nothing was sent.
     """
     offer = catalogue.choose(request, _configured(credentials))
     provider = PROVIDERS[offer.provider]
@@ -147,6 +155,9 @@ def submit(
         updated_at=now,
     )
     tasks.add(task)
+    if provider.polling:
+        # Before the purchase: whatever happens from here on, the poller ends the task, if only by giving up.
+        pollers.start(task.id, first_turn(task.id, provider.polling))
     seconds = min(SEND_SECONDS, time_left() - _LAST_STEPS_SECONDS)
     try:
         ref = provider.parse_submit(_ask(provider.authorize(upstream, credentials[provider.name]), seconds, send))

@@ -214,7 +214,7 @@ class Provider(ABC):
             code = ErrorCode.INVALID_REQUEST if 400 <= status < 500 else ErrorCode.UNKNOWN
         message = reply.message or f"HTTP {response.status}"
         failure = self._failure(code, "refused the request", word or reply.native_code, message)
-        return ProviderRefused(failure, retry_after=_seconds(response.headers.get("retry-after")))
+        return ProviderRefused(failure, retry_after=seconds_in(response.headers.get("retry-after")))
 
     def _failure(self, code: ErrorCode, what: str, native_code: str | None, native_message: str | None) -> Failure:
         # An account's words (a balance, a key) are the operator's business: they stay out of the client's sentence.
@@ -303,6 +303,6 @@ def _kept_short(outcome: Outcome) -> Outcome:
     return replace(outcome, native_charge=_cut(outcome.native_charge))
 
 
-def _seconds(retry_after: str | None) -> int | None:
+def seconds_in(retry_after: str | None) -> int | None:
     """What a `Retry-After` header says in seconds; its other form, a date, and what nobody waits for are left out."""
     return int(retry_after) if retry_after and re.fullmatch("[0-9]{1,6}", retry_after) else None

@@ -1,0 +1,46 @@
+"""One read of what a provider says of a task now: the poller's way to an outcome, and how a hint is confirmed."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pixhook.errors import NoAnswer, NotSent, SecretMisconfigured, UnexpectedPayload
+from pixhook.model import Credential, HttpRequest, HttpResponse, Outcome, Task
+from pixhook.providers import PROVIDERS
+from pixhook.providers.base import seconds_in
+
+READ_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+type Send = Callable[[HttpRequest, float], HttpResponse]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRead:
+    """What came of a read. One that failed says nothing of the task."""
+
+    outcome: Outcome | None = None
+    retry_after: int | None = None
+    """Seconds, where the provider names them."""
+
+
+def read_status(task: Task, *, credentials: Mapping[str, Credential], send: Send) -> StatusRead:
+    """Reads the status of a task whose `ref` is known.
+
+    Raises:
+        SecretMisconfigured: the provider's key has been taken away.
+    """
+    provider = PROVIDERS[task.provider]
+    if task.provider not in credentials:
+        raise SecretMisconfigured(f"The providers secret has no key of {task.provider}, which has tasks under way.")
+    request = provider.build_status_read(task.native_model, task.ref or "")
+    retry_after = None
+    try:
+        response = send(provider.authorize(request, credentials[task.provider]), READ_SECONDS)
+        retry_after = seconds_in(response.headers.get("retry-after"))
+        outcome = provider.parse_status_read(response)
+    except (NoAnswer, NotSent, UnexpectedPayload) as error:
+        _log.warning("status not read", extra={"provider": task.provider, "ref": task.ref, "reason": str(error)})
+        return StatusRead(retry_after=retry_after)
+    return StatusRead(outcome=outcome, retry_after=retry_after)
