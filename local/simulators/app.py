@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> Starlette:
             Route("/health", _health),
             Route("/references/{name}.png", _reference),
             Route("/files/{name}", _file),
-            *control.routes(PROVIDERS.keys()),
+            *control.routes(PROVIDERS),
             *(endpoints.mount(provider) for provider in PROVIDERS.values()),
         ],
         lifespan=lifespan,

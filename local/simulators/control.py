@@ -1,6 +1,6 @@
-"""The control API: ask for misbehaviour, and read back what was seen and sent."""
+"""The control API: ask for misbehaviour, set up accounts, and read back what was seen and sent."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,27 +11,48 @@ from starlette.routing import Route
 
 from local.simulators.behaviours import Behaviour
 from local.simulators.engine import Engine
-from local.simulators.fields import first_fault
+from local.simulators.fields import Fault, PublicUrl, Strict, first_fault
+from local.simulators.provider import Provider
 
 
-def routes(providers: Collection[str]) -> list[Route]:
-    """The routes at /_control; `providers` are the names that a behaviour may be for."""
+class AccountCallback(Strict):
+    """Where a provider with one callback URL for the whole account calls back; None: nowhere."""
+
+    url: PublicUrl | None
+
+
+def routes(providers: Mapping[str, Provider]) -> list[Route]:
+    """The routes at /_control; a behaviour, or the callback URL of an account, is for one of `providers`."""
 
     async def add_behaviour(request: Request) -> Response:
         try:
             behaviour = Behaviour.model_validate_json(await request.body())
         except ValidationError as error:
-            fault = first_fault(error)
-            return _wrong(f"{fault.field}: {fault.reason}" if fault.field else fault.reason)
+            return _wrong(_described(first_fault(error)))
         if behaviour.provider is not None and behaviour.provider not in providers:
             return _wrong(f"provider: must be one of {', '.join(sorted(providers))}, or null")
         _engine(request).behaviours.add(behaviour)
         return Response(status_code=201)
 
+    async def set_account_callback(request: Request) -> Response:
+        name = request.path_params["provider"]
+        if name not in providers or not providers[name].account_callback:
+            return _wrong(f"{name}: no provider with one callback URL for the whole account", 404)
+        try:
+            url = AccountCallback.model_validate_json(await request.body()).url
+        except ValidationError as error:
+            return _wrong(_described(first_fault(error)))
+        if url is None:
+            _engine(request).account_callbacks.pop(name, None)
+        else:
+            _engine(request).account_callbacks[name] = url
+        return Response(status_code=204)
+
     return [
         Route("/_control", _forget, methods=["DELETE"]),
         Route("/_control/behaviours", add_behaviour, methods=["POST"]),
         Route("/_control/behaviours", _forget_behaviours, methods=["DELETE"]),
+        Route("/_control/account_callbacks/{provider}", set_account_callback, methods=["PUT"]),
         Route("/_control/submits", _submits),
         Route("/_control/status_reads", _status_reads),
         Route("/_control/callbacks", _callbacks),
@@ -78,5 +99,9 @@ def _engine(request: Request) -> Engine:
     return engine
 
 
-def _wrong(reason: str) -> Response:
-    return JSONResponse({"error": reason}, 400)
+def _described(fault: Fault) -> str:
+    return f"{fault.field}: {fault.reason}" if fault.field else fault.reason
+
+
+def _wrong(reason: str, status: int = 400) -> Response:
+    return JSONResponse({"error": reason}, status)

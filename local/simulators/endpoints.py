@@ -55,7 +55,7 @@ class _Doors:
             response = self._refusal(refused)
         if not isinstance(response, Reset):
             submit.status = response.status_code
-        return response
+        return self._with_headers(response)
 
     async def read_status(self, request: Request) -> Response:
         engine: Engine = request.state.engine
@@ -63,11 +63,12 @@ class _Doors:
             self._authorize(request)
             task = self._found(engine, {**request.query_params, **request.path_params})
         except Refused as refused:
-            return self._refusal(refused, reading=True)
-        return JSONResponse(self._provider.status(task))
+            return self._with_headers(self._refusal(refused, reading=True))
+        return self._with_headers(JSONResponse(self._provider.status(task)))
 
     async def nothing_here(self, request: Request) -> Response:
-        return self._refusal(Refused(404, f"no such endpoint: {request.method} {request.url.path}"))
+        refused = Refused(404, f"no such endpoint: {request.method} {request.url.path}")
+        return self._with_headers(self._refusal(refused))
 
     def _authorize(self, request: Request) -> None:
         if request.headers.get("authorization") != f"Bearer {self._provider.api_key}":
@@ -118,6 +119,10 @@ class _Doors:
 
     def _refusal(self, refused: Refused, *, reading: bool = False) -> Response:
         return JSONResponse(self._provider.refusal(refused, reading=reading), refused.status)
+
+    def _with_headers(self, response: Response) -> Response:
+        response.headers.update(self._provider.headers(response.status_code, time.time()))
+        return response
 
 
 def _url(request: Request) -> str:

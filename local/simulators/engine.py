@@ -39,6 +39,7 @@ class Engine:
 
     def __init__(self, settings: Settings, folder: Path, client: httpx.AsyncClient) -> None:
         self.behaviours = Behaviours()
+        self.account_callbacks: dict[str, str] = {}
         self.files = FileHost(folder)
         self.submits: Recent[int, Submit] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
         self.status_reads: Recent[int, StatusRead] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
@@ -66,6 +67,8 @@ class Engine:
 
         `url` is where the simulators are reached, for the URLs of the images.
         """
+        if provider.account_callback:
+            order = replace(order, callback_url=self.account_callbacks.get(provider.name))
         fail = behaviour.result.fail
         task = Task(
             id=provider.new_task_id(),
@@ -79,7 +82,10 @@ class Engine:
         return task, self._start(self._run(provider, task, behaviour, url))
 
     async def forget(self) -> None:
-        """Drop what is under way, and everything remembered with it."""
+        """Drop what is under way, and everything remembered with it.
+
+        The callback URLs of accounts stay: they are set up once, as in a dashboard.
+        """
         running = list(self._background)
         for job in running:
             job.cancel()

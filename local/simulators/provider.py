@@ -78,7 +78,8 @@ class Provider(ABC):
     Paths are relative to the base URL, which is the simulators' URL, the provider's name and `base_path`.
     `task_field` is the parameter of a status read that holds the task id, in the path or in the query.
     `prompt_at` says where the prompt stands in a submit's body. `retries_s` are the pauses before a callback
-    that was not answered by 200 is sent again.
+    that was not answered by 200 is sent again. `account_callback`: no submit names a callback URL; there is one
+    for the whole account, set beforehand.
     """
 
     name: ClassVar[str]
@@ -90,6 +91,7 @@ class Provider(ABC):
     prompt_at: ClassVar[tuple[str, ...]]
     retries_s: ClassVar[tuple[float, ...]] = ()
     callback_timeout_s: ClassVar[float] = 30
+    account_callback: ClassVar[bool] = False
     unreadable_reference: ClassVar[Failure]
     sensitive_content: ClassVar[Failure]
 
@@ -115,3 +117,8 @@ class Provider(ABC):
 
     @abstractmethod
     def missing(self, field: str) -> Refused: ...
+
+    def headers(self, status: int, at: float) -> Mapping[str, str]:
+        """What goes with each response beside its body; `at` is in Unix seconds."""
+        del status, at
+        return {}

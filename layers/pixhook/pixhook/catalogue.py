@@ -121,15 +121,15 @@ _COMMON_RATIOS = ("1:1", "16:9", "21:9", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4
 _1K_2K_4K = _same("1k", "2k", "4k")
 _PNG_JPEG = _same("png", "jpeg")
 
-# Defapi states no prompt length: this is the longest that any provider documents for the same models.
-_DEFAPI_PROMPT = _prompt_up_to(20_000)
+# Defapi and Gempix2ai state no prompt length: this is the longest that any provider documents for the same models.
+_LONGEST_PROMPT = _prompt_up_to(20_000)
 
 
 def _defapi(native_model: str, *, resolutions: Mapping[str, str] = _NOTHING) -> Offer:
     return Offer(
         provider="defapi",
         native_model=native_model,
-        prompt=_DEFAPI_PROMPT,
+        prompt=_LONGEST_PROMPT,
         references=_up_to(4),
         aspect_ratios=_same(*_COMMON_RATIOS),
         resolutions=resolutions,
@@ -150,6 +150,14 @@ MODELS: Mapping[str, tuple[Offer, ...]] = {
             defaults={"aspect_ratio": "auto", "resolution": "1k"},
         ),
         _defapi("google/nano-banana-2", resolutions=_1K_2K_4K),
+        # It has no model field: the name is ours alone and is never sent.
+        Offer(
+            provider="gempix2ai",
+            native_model="nano-banana-2",
+            prompt=_LONGEST_PROMPT,
+            references=_up_to(1),
+            aspect_ratios=_same("auto", "16:9", "9:16", "1:1"),
+        ),
     ),
     "nano-banana-pro": (_defapi("google/nano-banana-pro", resolutions=_1K_2K_4K),),
     "nano-banana": (
@@ -178,7 +186,7 @@ MODELS: Mapping[str, tuple[Offer, ...]] = {
         Offer(
             provider="defapi",
             native_model="openai/gpt-image-2",
-            prompt=_DEFAPI_PROMPT,
+            prompt=_LONGEST_PROMPT,
             references=_up_to(4),
             aspect_ratios=_same("auto", *_COMMON_RATIOS),
             output_formats=_same("png", "jpeg", "webp"),

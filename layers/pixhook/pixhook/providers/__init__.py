@@ -6,5 +6,8 @@ from types import MappingProxyType
 from pixhook.providers.apixo import Apixo
 from pixhook.providers.base import Provider
 from pixhook.providers.defapi import Defapi
+from pixhook.providers.gempix2ai import Gempix2ai
 
-PROVIDERS: Mapping[str, Provider] = MappingProxyType({provider.name: provider for provider in (Apixo(), Defapi())})
+PROVIDERS: Mapping[str, Provider] = MappingProxyType(
+    {provider.name: provider for provider in (Apixo(), Defapi(), Gempix2ai())}
+)
