@@ -21,7 +21,7 @@ import yaml
 from botocore.exceptions import ClientError
 
 from local.processes import Process, StartFailed
-from local.simulators import providers_secret
+from local.simulators import PROVIDERS, providers_secret
 
 ROOT = Path(__file__).parent.parent
 REGION = "us-east-1"
@@ -109,6 +109,7 @@ class Stack:
             SecretId=info.providers_secret, SecretString=json.dumps(providers_secret(simulators_url))
         )
         info = self._with_key(info)
+        _set_account_callbacks(info)
         (self.folder / "stack.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
         (self.folder / "env").write_text(_shell_variables(info))
         return info
@@ -294,6 +295,15 @@ class Stack:
         account_id = info.invoke_admin(action="create_account", name="local")["account_id"]
         key = info.invoke_admin(action="create_key", account_id=account_id)["key"]
         return replace(info, account_id=account_id, api_key=key)
+
+
+def _set_account_callbacks(info: StackInfo) -> None:
+    """Sets the callback URL at each simulator that has one for the whole account, as an operator does by hand."""
+    for name, provider in PROVIDERS.items():
+        if provider.account_callback:
+            url = info.invoke_admin(action="callback_url", provider=name)["callback_url"]
+            place = f"{info.simulators_url}/_control/account_callbacks/{name}"
+            httpx.put(place, json={"url": url}, trust_env=False).raise_for_status()
 
 
 def _shell_variables(info: StackInfo) -> str:

@@ -14,6 +14,8 @@ from local.simulators import PROVIDERS
 from local.stack import ROOT, Stack, StackInfo
 from local.subscriber import Subscriber, subscriber
 from local.waiting import wait_until
+from pixhook.providers import PROVIDERS as ADAPTERS
+from pixhook.providers.base import Callback
 
 PATIENCE_SECONDS = 60
 
@@ -131,4 +133,13 @@ def prompt() -> str:
 @pytest.fixture(params=sorted(PROVIDERS))
 def provider(request: pytest.FixtureRequest) -> str:
     """Each provider that there is a simulator of."""
+    return str(request.param)
+
+
+CALLING = [name for name in PROVIDERS if ADAPTERS[name].capabilities.callback is Callback.PER_REQUEST]
+
+
+@pytest.fixture(params=CALLING)
+def caller(request: pytest.FixtureRequest) -> str:
+    """Each provider that calls back per request."""
     return str(request.param)

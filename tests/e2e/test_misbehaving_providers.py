@@ -24,9 +24,9 @@ DELIVERIES: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("deliveries", DELIVERIES.values(), ids=DELIVERIES.keys())
-def test_one_end_and_one_event(gateway: Gateway, provider: str, prompt: str, deliveries: list[dict[str, Any]]) -> None:
+def test_one_end_and_one_event(gateway: Gateway, caller: str, prompt: str, deliveries: list[dict[str, Any]]) -> None:
     gateway.misbehave(prompt, callback={"deliveries": deliveries})
-    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(caller)[0], provider=caller, prompt=prompt)
 
     _wait_for_callbacks(gateway, prompt, len(deliveries))
 
@@ -36,9 +36,9 @@ def test_one_end_and_one_event(gateway: Gateway, provider: str, prompt: str, del
 
 
 @pytest.mark.parametrize("outcomes", [["success", "failed"], ["failed", "success"]], ids=" then ".join)
-def test_a_contradiction_changes_nothing(gateway: Gateway, provider: str, prompt: str, outcomes: list[str]) -> None:
+def test_a_contradiction_changes_nothing(gateway: Gateway, caller: str, prompt: str, outcomes: list[str]) -> None:
     gateway.misbehave(prompt, callback={"deliveries": [{"outcome": outcome, "delay_s": 0.2} for outcome in outcomes]})
-    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(caller)[0], provider=caller, prompt=prompt)
 
     _wait_for_callbacks(gateway, prompt, 2)
 
@@ -47,26 +47,26 @@ def test_a_contradiction_changes_nothing(gateway: Gateway, provider: str, prompt
     assert [event["detail-type"] for event in gateway.events(task["id"])] == [f"images.{ended['status']}"]
 
 
-def test_a_callback_may_come_before_the_answer(gateway: Gateway, provider: str, prompt: str) -> None:
+def test_a_callback_may_come_before_the_answer(gateway: Gateway, caller: str, prompt: str) -> None:
     gateway.misbehave(prompt, submit={"delay_s": 0.5}, callback={"before_answer": True})
-    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(caller)[0], provider=caller, prompt=prompt)
 
     assert gateway.ended(task["id"])["status"] == "completed"
     assert len(gateway.events(task["id"])) == 1
 
 
 @pytest.mark.parametrize("how", ["reset_after", "garbage_after"])
-def test_an_unclear_answer_is_left_to_the_callback(gateway: Gateway, provider: str, prompt: str, how: str) -> None:
+def test_an_unclear_answer_is_left_to_the_callback(gateway: Gateway, caller: str, prompt: str, how: str) -> None:
     gateway.misbehave(prompt, submit={"break": how})
-    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(caller)[0], provider=caller, prompt=prompt)
 
     assert gateway.ended(task["id"])["status"] == "completed"
     assert len(gateway.submits(prompt)) == 1
 
 
-def test_an_unclear_answer_never_buys_twice(gateway: Gateway, provider: str, prompt: str) -> None:
+def test_an_unclear_answer_never_buys_twice(gateway: Gateway, caller: str, prompt: str) -> None:
     gateway.misbehave(prompt, submit={"break": "reset_before"})
-    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(caller)[0], provider=caller, prompt=prompt)
 
     assert gateway.task(task["id"])["status"] == "queued"
     assert gateway.is_quiet()
@@ -86,11 +86,11 @@ def test_an_unclear_answer_never_buys_twice(gateway: Gateway, provider: str, pro
     ],
 )
 def test_a_refusal_is_answered_and_ends_the_task(
-    gateway: Gateway, provider: str, prompt: str, refusal: int, status: int, code: str
+    gateway: Gateway, caller: str, prompt: str, refusal: int, status: int, code: str
 ) -> None:
     gateway.misbehave(prompt, submit={"refuse": refusal})
 
-    answer = gateway.api.post("/images", json={"model": models_of(provider)[0], "provider": provider, "prompt": prompt})
+    answer = gateway.api.post("/images", json={"model": models_of(caller)[0], "provider": caller, "prompt": prompt})
 
     assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -101,10 +101,10 @@ def test_a_refusal_is_answered_and_ends_the_task(
 
 
 @pytest.mark.parametrize("refusal", [502, 504])
-def test_a_gateways_refusal_is_unclear(gateway: Gateway, provider: str, prompt: str, refusal: int) -> None:
+def test_a_gateways_refusal_is_unclear(gateway: Gateway, caller: str, prompt: str, refusal: int) -> None:
     gateway.misbehave(prompt, submit={"refuse": refusal})
 
-    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(caller)[0], provider=caller, prompt=prompt)
 
     assert task["status"] == "queued"
     assert len(gateway.submits(prompt)) == 1
@@ -138,9 +138,9 @@ def test_what_never_will_be_an_image_fails_the_task(gateway: Gateway, prompt: st
     assert [event["detail-type"] for event in gateway.events(task["id"])] == ["images.failed"]
 
 
-def test_a_success_without_an_image_fails_the_task(gateway: Gateway, provider: str, prompt: str) -> None:
+def test_a_success_without_an_image_fails_the_task(gateway: Gateway, caller: str, prompt: str) -> None:
     gateway.misbehave(prompt, result={"empty": True})
-    task = gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
+    task = gateway.submit(model=models_of(caller)[0], provider=caller, prompt=prompt)
 
     assert gateway.ended(task["id"])["error"]["code"] == "no_image"
 
