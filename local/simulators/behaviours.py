@@ -112,6 +112,12 @@ class HostBehaviour(Strict):
     truncate: bool = False
 
 
+class StatusBehaviour(Strict):
+    """How the task's status is read: the first reads are refused with these HTTP statuses, in turn."""
+
+    refuse: tuple[Annotated[int, Field(ge=400, le=599)], ...] = Field(default=(), strict=False)
+
+
 class Behaviour(Strict):
     """What goes differently for the submits that it matches, `times` times (None: always).
 
@@ -122,6 +128,7 @@ class Behaviour(Strict):
     prompt_contains: str | None = None
     times: PositiveInt | None = None
     submit: SubmitBehaviour = SubmitBehaviour()
+    status: StatusBehaviour = StatusBehaviour()
     callback: CallbackBehaviour = CallbackBehaviour()
     result: ResultBehaviour = ResultBehaviour()
     host: HostBehaviour = HostBehaviour()

@@ -92,6 +92,8 @@ class _Doors:
         # A path that names the model finds only the tasks of that model.
         if task is None or given.get("model", task.order.model) != task.order.model:
             raise Refused(404)
+        if refusals := engine.refused_reads.get(task.id):
+            raise Refused(refusals.pop(0))
         return task
 
     async def _answer(self, engine: Engine, submit: Submit, order: Order, behaviour: Behaviour, url: str) -> Response:

@@ -44,6 +44,8 @@ class Engine:
         self.submits: Recent[int, Submit] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
         self.status_reads: Recent[int, StatusRead] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
         self.callbacks: Recent[int, Callback] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
+        self.refused_reads: Recent[str, list[int]] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
+        """By task, what its next status reads are refused with."""
         self._tasks: Recent[str, Task] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
         self._settings = settings
         self._client = client
@@ -79,6 +81,7 @@ class Engine:
             shape=behaviour.result.result_shape,
         )
         self._keep(task)
+        self.refused_reads.put(task.id, list(behaviour.status.refuse))
         return task, self._start(self._run(provider, task, behaviour, url))
 
     async def forget(self) -> None:
@@ -91,7 +94,7 @@ class Engine:
             job.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self.behaviours.clear()
-        for memory in (self.submits, self.status_reads, self.callbacks, self._tasks, self.files):
+        for memory in (self.submits, self.status_reads, self.callbacks, self.refused_reads, self._tasks, self.files):
             memory.clear()
 
     async def _run(self, provider: Provider, task: Task, behaviour: Behaviour, url: str) -> None:

@@ -316,3 +316,12 @@ def test_two_submits_at_once_are_two_tasks(simulators: Simulators) -> None:
     for thread in threads:
         thread.join()
     assert len({answer.json()["data"]["task_id"] for answer in answers}) == 8
+
+
+def test_status_reads_may_be_refused_at_first(simulators: Simulators) -> None:
+    simulators.misbehave(status={"refuse": [404, 503]})
+    task_id = simulators.defapi().json()["data"]["task_id"]
+
+    reads = [simulators.get("defapi", "/api/task/query", task_id=task_id) for _ in range(3)]
+
+    assert [read.status_code for read in reads] == [404, 503, 200]
