@@ -136,6 +136,18 @@ def _defapi(native_model: str, *, resolutions: Mapping[str, str] = _NOTHING) -> 
     )
 
 
+def _gptimage2api(
+    native_model: str, *, characters: int, references: int, aspect_ratios: Mapping[str, str] = _NOTHING
+) -> Offer:
+    return Offer(
+        provider="gptimage2api",
+        native_model=native_model,
+        prompt=_prompt_up_to(characters),
+        references=_up_to(references),
+        aspect_ratios=aspect_ratios,
+    )
+
+
 MODELS: Mapping[str, tuple[Offer, ...]] = {
     "nano-banana-2": (
         Offer(
@@ -158,8 +170,12 @@ MODELS: Mapping[str, tuple[Offer, ...]] = {
             references=_up_to(1),
             aspect_ratios=_same("auto", "16:9", "9:16", "1:1"),
         ),
+        _gptimage2api("nano-banana-2", characters=20_000, references=14),
     ),
-    "nano-banana-pro": (_defapi("google/nano-banana-pro", resolutions=_1K_2K_4K),),
+    "nano-banana-pro": (
+        _defapi("google/nano-banana-pro", resolutions=_1K_2K_4K),
+        _gptimage2api("nano-banana-pro", characters=10_000, references=8),
+    ),
     "nano-banana": (
         Offer(
             provider="apixo",
@@ -171,6 +187,7 @@ MODELS: Mapping[str, tuple[Offer, ...]] = {
             defaults={"aspect_ratio": "auto"},
         ),
         _defapi("google/gempix2"),
+        _gptimage2api("google/nano-banana", characters=5_000, references=10),
     ),
     "gemini-2.5-flash-image": (_defapi("google/gemini-2.5-flash-image"),),
     "gpt-image-2": (
@@ -190,6 +207,12 @@ MODELS: Mapping[str, tuple[Offer, ...]] = {
             references=_up_to(4),
             aspect_ratios=_same("auto", *_COMMON_RATIOS),
             output_formats=_same("png", "jpeg", "webp"),
+        ),
+        _gptimage2api(
+            "gpt-image-2",
+            characters=20_000,
+            references=4,
+            aspect_ratios=_same("auto", *_COMMON_RATIOS),
         ),
     ),
     "gpt-image-1": (

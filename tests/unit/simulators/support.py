@@ -65,6 +65,11 @@ class Simulators:
         body = _present({"model": "google/gempix2", "prompt": "a fox"} | given)
         return self.post("defapi", path, body)
 
+    def gptimage2api(self, **given: Any) -> httpx.Response:
+        """Submit a valid request, changed as given; a field given as None is left out."""
+        body = _present({"model": "gpt-image-2", "prompt": "a fox"} | given)
+        return self.post("gptimage2api", "/api/ai/image/generate", body)
+
     def apixo_ended(self, task_id: str, model: str = "nano-banana-2") -> dict[str, Any]:
         """The status document once the task has ended."""
         return eventually(
@@ -77,6 +82,13 @@ class Simulators:
         return eventually(
             lambda: self.get("defapi", "/api/task/query", task_id=task_id).json(),
             lambda document: document["data"]["status"] in {"success", "failed"},
+        )
+
+    def gptimage2api_ended(self, task_id: str) -> dict[str, Any]:
+        """The status document once the task has ended."""
+        return eventually(
+            lambda: self.get("gptimage2api", f"/api/ai/tasks/{task_id}").json(),
+            lambda document: document["status"] in {1, 2},
         )
 
     def defapi_file(self, **given: Any) -> str:

@@ -7,7 +7,8 @@ from pixhook.providers.apixo import Apixo
 from pixhook.providers.base import Provider
 from pixhook.providers.defapi import Defapi
 from pixhook.providers.gempix2ai import Gempix2ai
+from pixhook.providers.gptimage2api import Gptimage2api
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
-    {provider.name: provider for provider in (Apixo(), Defapi(), Gempix2ai())}
+    {provider.name: provider for provider in (Apixo(), Defapi(), Gempix2ai(), Gptimage2api())}
 )
