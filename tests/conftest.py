@@ -5,6 +5,7 @@ import pytest
 SETTINGS = {
     "ACCOUNTS_TABLE": "accounts",
     "ADMITTED_IMAGE_HOSTS": "",
+    "BREAKERS_TABLE": "breakers",
     "CALLBACK_KEYS_SECRET": "callback-keys",
     "EVENT_BUS": "events",
     "FINISH_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/finish.fifo",

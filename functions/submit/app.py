@@ -8,19 +8,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pixhook import runtime
 from pixhook.documents import task_document
-from pixhook.flows.submit import new_task_id, read_request, submit
-from pixhook.http import HttpSender
+from pixhook.flows.requests import read_request
+from pixhook.flows.submit import new_task_id
 
 app = runtime.api()
 logger = runtime.logger
-secrets, tasks, outcomes, pollers, guard, send = (
-    runtime.secrets(),
-    runtime.tasks(),
-    runtime.outcomes(),
-    runtime.pollers(),
-    runtime.address_guard(),
-    HttpSender(),
-)
+secrets, guard = runtime.secrets(), runtime.address_guard()
+submit = runtime.submitter().submit
 
 
 @app.post("/images")
@@ -39,12 +33,7 @@ def submit_image() -> Response[str]:
         task_id=task_id,
         credentials=secrets.credentials(),
         callback_keys=secrets.callback_keys(),
-        tasks=tasks,
-        outcomes=outcomes,
-        pollers=pollers,
-        send=send,
         time_left=lambda: app.lambda_context.get_remaining_time_in_millis() / 1000,
-        clock=runtime.now,
     )
     logger.info("submitted", extra={"provider": task.provider, "to": task.status, "ref": task.ref})
     return Response(

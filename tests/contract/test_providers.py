@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from pixhook import callbacks, providers
-from pixhook.catalogue import MODELS, Offer, choose
+from pixhook.catalogue import MODELS, Offer
 from pixhook.errors import (
     CallbackRejected,
     InvalidRequest,
@@ -41,7 +41,7 @@ from pixhook.model import (
 )
 from pixhook.providers import PROVIDERS
 from pixhook.providers.base import Callback
-from tests.support.builders import TASK_ID, a_task
+from tests.support.builders import TASK_ID, a_task, chosen
 from tests.support.samples import SAMPLES, Sample, samples
 
 DOCS = Path(__file__).parents[2] / "docs" / "providers"
@@ -145,7 +145,7 @@ def callback_url(provider: str) -> str:
 
 def build(request: ImageRequest, provider: str) -> HttpRequest:
     """The submit of a request, as the gateway has it built."""
-    return PROVIDERS[provider].build_submit(request, choose(request, {provider}), callback_url(provider))
+    return PROVIDERS[provider].build_submit(request, chosen(request, {provider}), callback_url(provider))
 
 
 def built(sample: Sample) -> HttpRequest:
@@ -610,7 +610,7 @@ def test_option_outside_an_offer_is_refused_by_name(model: str, offer: Offer) ->
     ]
     for name, value in outside:
         with pytest.raises(InvalidRequest) as refusal:
-            choose(plain(model, offer, **{name: value}), PROVIDERS)
+            chosen(plain(model, offer, **{name: value}), PROVIDERS)
         assert refusal.value.field == name
 
 

@@ -29,9 +29,12 @@ def aws(service: str) -> Any:
     return boto3.Session().client(service)  # type: ignore[call-overload]
 
 
+TABLES = (("TasksTable", "TASKS_TABLE"), ("AccountsTable", "ACCOUNTS_TABLE"), ("BreakersTable", "BREAKERS_TABLE"))
+
+
 def create_resources() -> str:
     """Makes what the template does, and a subscriber's queue on the bus; that queue's URL."""
-    for resource, setting in (("TasksTable", "TASKS_TABLE"), ("AccountsTable", "ACCOUNTS_TABLE")):
+    for resource, setting in TABLES:
         taken = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
         properties = {name: value for name, value in _RESOURCES[resource].items() if name in taken}
         aws("dynamodb").create_table(TableName=SETTINGS[setting], **properties)

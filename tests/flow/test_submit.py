@@ -9,7 +9,7 @@ import httpx
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from pixhook.flows.submit import MAX_BODY_BYTES, MAX_FREE_FORM_BYTES
+from pixhook.flows.requests import MAX_BODY_BYTES, MAX_FREE_FORM_BYTES
 from pixhook.model import ErrorCode, Outcome, OutcomeState, Status
 from pixhook.problems import CONTENT_TYPE
 from tests.conftest import SETTINGS

@@ -15,9 +15,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.circuit_breaker.base import (
+    _LAST_OBSERVED_STATE,
+    _LOCAL_FAILURES,
+    _LOCAL_SUCCESSES,
+)
 from moto import mock_aws
 
 from pixhook import runtime
+from pixhook.aws.breakers import Breakers
 from pixhook.aws.clients import client
 from pixhook.aws.outcomes import Outcomes
 from pixhook.aws.tasks import Tasks
@@ -113,8 +119,12 @@ class World:
             clock=lambda: runtime.now() + self._ahead,
         )
         monkeypatch.setattr(self._functions["finish"], "finish", finisher.handle)
-        for function in ("submit", "poll"):
-            monkeypatch.setattr(self._functions[function], "send", self.upstream.send)
+        monkeypatch.setattr(self._functions["poll"], "send", self.upstream.send)
+        for remembered in (_LOCAL_FAILURES, _LOCAL_SUCCESSES, _LAST_OBSERVED_STATE):
+            remembered.clear()
+        breakers = Breakers(client("dynamodb"), SETTINGS["BREAKERS_TABLE"])
+        submitter = replace(runtime.submitter(), send=self.upstream.send, breakers=breakers)
+        monkeypatch.setattr(self._functions["submit"], "submit", submitter.submit)
         monkeypatch.setattr(self._functions["poll"], "now", lambda: runtime.now() + self._ahead)
         monkeypatch.setattr(runtime.logger.registered_handler, "stream", self._log)
         self._outcomes = Outcomes(aws("sqs"), lambda: aws("s3"), QUEUE_URL, SETTINGS["IMAGES_BUCKET"])

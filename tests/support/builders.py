@@ -1,12 +1,14 @@
 """Nouns with every field filled in, of which a test names only those that it is about."""
 
 import io
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
 from PIL import Image as Picture
 
 from local.offers import models_of
+from pixhook.catalogue import Offer, candidates
 from pixhook.model import ImageRequest, Status, Task
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -24,6 +26,11 @@ def a_body(**changes: Any) -> dict[str, Any]:
     models = models_of(changes.get("provider", "")) or ["nano-banana-2"]
     body = {"model": models[0], "prompt": "a fox in the snow", **changes}
     return {name: value for name, value in body.items() if value is not ...}
+
+
+def chosen(request: ImageRequest, configured: Collection[str]) -> Offer:
+    """The offer that is tried first."""
+    return candidates(request, configured)[0]
 
 
 def a_task(**changes: Any) -> Task:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pixhook.catalogue import MODELS, Offer, choose
+from pixhook.catalogue import MODELS, Offer
 from pixhook.errors import InvalidRequest
 from pixhook.model import ImageRequest
 from pixhook.providers import PROVIDERS
-from tests.support.builders import a_request
+from tests.support.builders import a_request, chosen
 
 EVERY_OFFER = [pytest.param(offer, id=f"{model}-{offer.provider}") for model in MODELS for offer in MODELS[model]]
 
@@ -151,7 +151,7 @@ BOTH = ("defapi", "apixo")
 def test_the_first_offer_that_can_express_the_request_is_chosen(
     changes: dict[str, Any], configured: Collection[str], provider: str
 ) -> None:
-    assert choose(a_request(**changes), configured).provider == provider
+    assert chosen(a_request(**changes), configured).provider == provider
 
 
 @pytest.mark.parametrize(
@@ -172,12 +172,12 @@ def test_a_request_that_nobody_takes_is_refused_with_each_ones_limit(
     changes: dict[str, Any], configured: Collection[str], field: str, words: list[str]
 ) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        choose(a_request(**changes), configured)
+        chosen(a_request(**changes), configured)
     assert refused.value.field == field
     assert all(word in str(refused.value) for word in words)
 
 
 def test_a_pinned_provider_is_not_replaced_by_one_that_could() -> None:
     with pytest.raises(InvalidRequest) as refused:
-        choose(a_request(provider="defapi", aspect_ratio="auto"), BOTH)
+        chosen(a_request(provider="defapi", aspect_ratio="auto"), BOTH)
     assert "apixo" not in str(refused.value)

@@ -65,6 +65,7 @@ def test_a_task_shows_its_request_and_where_it_stands() -> None:
         "ended_at": None,
         "files": [],
         "error": None,
+        "attempts": [],
         "native_charge": None,
     }
 

@@ -22,6 +22,7 @@ ANSWERS: Mapping[type[errors.PixhookError], tuple[int, str, bool]] = {
     errors.StoreUnavailable: (503, "service_unavailable", True),
     errors.SecretMisconfigured: (503, "misconfigured", True),
     # These are handled before they come to a client; one that does come is our mistake.
+    errors.CircuitOpen: UNFORESEEN,
     errors.ImageRejected: UNFORESEEN,
     errors.ImageUnavailable: UNFORESEEN,
     errors.NoAnswer: UNFORESEEN,
@@ -58,7 +59,9 @@ def _a_failure(code: ErrorCode = ErrorCode.CONTENT_POLICY) -> Failure:
 
 
 def test_every_error_has_an_answer() -> None:
-    assert ANSWERS.keys() | {errors.PixhookError, errors.ProviderRefused} == _descendants(errors.PixhookError)
+    assert ANSWERS.keys() | {errors.PixhookError, errors.ProviderRefused, errors.ProviderInTrouble} == _descendants(
+        errors.PixhookError
+    )
 
 
 def test_every_reason_of_a_refusal_has_an_answer() -> None:

@@ -252,8 +252,8 @@ MODELS: Mapping[str, tuple[Offer, ...]] = {
 }
 
 
-def choose(request: ImageRequest, configured: Collection[str]) -> Offer:
-    """The preferred offer that can express `request`, among the `configured` providers.
+def candidates(request: ImageRequest, configured: Collection[str]) -> list[Offer]:
+    """The offers that can express `request`, the preferred first, among the `configured` providers; at least one.
 
     Raises:
         InvalidRequest: no provider can; it names the field and, where providers differ, each one's limit.
@@ -261,15 +261,19 @@ def choose(request: ImageRequest, configured: Collection[str]) -> Offer:
     if request.provider_options and not request.provider:
         raise InvalidRequest("Provider options are in one provider's words: name it in provider.", field="provider")
     refusals: list[InvalidRequest] = []
-    for offer in _candidates(request, configured):
+    able: list[Offer] = []
+    for offer in _offered(request, configured):
         fault = next(offer.faults(request), None)
         if fault is None:
-            return offer
-        refusals.append(fault)
+            able.append(offer)
+        else:
+            refusals.append(fault)
+    if able:
+        return able
     raise InvalidRequest(" ".join(map(str, refusals)), field=refusals[0].field)
 
 
-def _candidates(request: ImageRequest, configured: Collection[str]) -> list[Offer]:
+def _offered(request: ImageRequest, configured: Collection[str]) -> list[Offer]:
     if request.model not in MODELS:
         raise InvalidRequest(
             f"There is no model {shortened(request.model)}; there are {', '.join(MODELS)}.", field="model"

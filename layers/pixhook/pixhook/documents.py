@@ -33,6 +33,7 @@ def task_document(task: Task) -> dict[str, Json]:
             for number, image in enumerate(task.images)
         ],
         "error": _error(task.failure),
+        "attempts": [{"provider": attempt.provider, "error": _error(attempt.failure)} for attempt in task.attempts],
         "native_charge": task.native_charge,
     }
 

@@ -8,6 +8,8 @@
     ├── NotReady                 it exists, but not yet what is asked of it
     ├── CallbackRejected         somebody who is not the provider, or a damaged URL
     ├── ProviderRefused          the provider said no; nothing was bought
+    │   └── ProviderInTrouble    for a reason of its own: another provider may take the request
+    ├── CircuitOpen              a provider has failed too often and is not asked for a moment
     ├── ProviderUnclear          the provider may have accepted; nobody may ask again
     ├── UnexpectedPayload        a document that is not what the provider documents
     ├── NotSent                  a request that never left; nothing was bought
@@ -68,6 +70,14 @@ class ProviderRefused(PixhookError):
         """Seconds, where the provider names them."""
         self.task_id = task_id
         """The task that it ends, once there is one."""
+
+
+class ProviderInTrouble(ProviderRefused):
+    """It is not the request's fault: our key, the provider's load, or that it was not reached."""
+
+
+class CircuitOpen(PixhookError):
+    """The provider's circuit is open: nothing was sent."""
 
 
 class ProviderUnclear(PixhookError):

@@ -46,6 +46,11 @@ class ErrorCode(StrEnum):
         """Whether the same request, sent later as a new one, may succeed."""
         return self not in _WRONG_WHENEVER_SENT
 
+    @property
+    def is_providers_trouble(self) -> bool:
+        """Whether, as the reason of a refusal, it says nothing of the request: another provider may take it."""
+        return self in {ErrorCode.PROVIDER_ACCOUNT, ErrorCode.PROVIDER_UNAVAILABLE, ErrorCode.RATE_LIMITED}
+
 
 _WRONG_WHENEVER_SENT = frozenset(
     {ErrorCode.CONTENT_POLICY, ErrorCode.INVALID_PROMPT, ErrorCode.INVALID_IMAGE, ErrorCode.INVALID_REQUEST}
@@ -105,6 +110,14 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A provider that was asked, or was to be asked, and did not take the request."""
+
+    provider: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """Our record of one generation."""
 
@@ -117,6 +130,8 @@ class Task:
     created_at: datetime
     updated_at: datetime
     ref: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    """At other providers, before `provider`."""
     images: tuple[Image, ...] = ()
     failure: Failure | None = None
     native_charge: str | None = None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pixhook.aws.secrets import Secrets
     from pixhook.aws.tasks import Tasks
     from pixhook.flows.finish import Finisher
+    from pixhook.flows.submit import Submitter
 
 logger = Logger(service="pixhook")
 
@@ -57,6 +58,8 @@ class Settings:
     tasks_table: str
     api_url: str = ""
     """Only admin's: the API's own functions cannot name what is made of them."""
+    breakers_table: str = ""
+    """Only submit's."""
     poller: str = ""
     """Only submit's: the poll function cannot name the state machine that names it."""
 
@@ -135,6 +138,23 @@ def address_guard() -> "AddressGuard":
     from pixhook.addresses import AddressGuard
 
     return AddressGuard([host for host in settings().admitted_image_hosts.split(",") if host])
+
+
+@cache
+def submitter() -> "Submitter":
+    """What submits requests."""
+    from pixhook.aws.breakers import Breakers
+    from pixhook.flows.submit import Submitter
+    from pixhook.http import HttpSender
+
+    return Submitter(
+        tasks=tasks(),
+        outcomes=outcomes(),
+        pollers=pollers(),
+        breakers=Breakers(client("dynamodb"), settings().breakers_table),
+        send=HttpSender(),
+        clock=now,
+    )
 
 
 @cache

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from pixhook.aws.clients import CONDITION_FAILED, error_code, translated
 from pixhook.lifecycle import is_terminal, sources
-from pixhook.model import ErrorCode, Failure, Image, ImageRequest, Json, Status, Task
+from pixhook.model import Attempt, ErrorCode, Failure, Image, ImageRequest, Json, Status, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,8 +111,24 @@ class Tasks:
         if images:
             changes["images"] = [asdict(image) for image in images]
         if failure is not None:
-            changes["failure"] = {name: text for name, text in asdict(failure).items() if text is not None}
+            changes["failure"] = _stored(failure)
         return self._update(task.id, changes, only_from=sources(to))
+
+    def reroute(self, task: Task, now: datetime) -> bool:
+        """Notes that the task is now another provider's, while it is still queued; whether it was.
+
+        Raises:
+            StoreUnavailable: whether it was noted is not known.
+        """
+        changes = {
+            "provider": task.provider,
+            "native_model": task.native_model,
+            "attempts": [
+                {"provider": attempt.provider, "failure": _stored(attempt.failure)} for attempt in task.attempts
+            ],
+            "updated_at": _text(now),
+        }
+        return self._update(task.id, changes, only_from=frozenset({Status.QUEUED})) is not None
 
     def mark_published(self, task: Task, now: datetime) -> None:
         """Notes that the task's event is out. Raises `StoreUnavailable`."""
@@ -162,6 +178,7 @@ def _task(typed: "Mapping[str, Any]") -> Task:
         created_at=datetime.fromisoformat(item["created_at"]),
         updated_at=datetime.fromisoformat(item["updated_at"]),
         ref=item.get("ref"),
+        attempts=tuple(_attempt(attempt) for attempt in item.get("attempts", ())),
         images=tuple(_image(image) for image in item.get("images", ())),
         failure=_failure(item.get("failure")),
         native_charge=item.get("native_charge"),
@@ -173,6 +190,15 @@ def _task(typed: "Mapping[str, Any]") -> Task:
 def _image(item: "Mapping[str, Any]") -> Image:
     numbers = {name: int(item[name]) for name in ("size", "width", "height")}
     return Image(**{**item, **numbers})
+
+
+def _stored(failure: Failure) -> "dict[str, str]":
+    return {name: text for name, text in asdict(failure).items() if text is not None}
+
+
+def _attempt(item: "Mapping[str, Any]") -> Attempt:
+    failure = item["failure"]
+    return Attempt(provider=item["provider"], failure=Failure(**{**failure, "code": ErrorCode(failure["code"])}))
 
 
 def _failure(item: "Mapping[str, Any] | None") -> Failure | None:

@@ -19,7 +19,7 @@ from typing import Annotated, ClassVar
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from pixhook.catalogue import Offer
-from pixhook.errors import InvalidRequest, ProviderRefused, ProviderUnclear, UnexpectedPayload
+from pixhook.errors import InvalidRequest, ProviderInTrouble, ProviderRefused, ProviderUnclear, UnexpectedPayload
 from pixhook.model import (
     Credential,
     ErrorCode,
@@ -214,7 +214,8 @@ class Provider(ABC):
             code = ErrorCode.INVALID_REQUEST if 400 <= status < 500 else ErrorCode.UNKNOWN
         message = reply.message or f"HTTP {response.status}"
         failure = self._failure(code, "refused the request", word or reply.native_code, message)
-        return ProviderRefused(failure, retry_after=seconds_in(response.headers.get("retry-after")))
+        kind = ProviderInTrouble if code.is_providers_trouble else ProviderRefused
+        return kind(failure, retry_after=seconds_in(response.headers.get("retry-after")))
 
     def _failure(self, code: ErrorCode, what: str, native_code: str | None, native_message: str | None) -> Failure:
         # An account's words (a balance, a key) are the operator's business: they stay out of the client's sentence.

@@ -1,0 +1,68 @@
+"""A body of POST /images -> a request, or what is wrong with it, by field."""
+
+import json
+from reprlib import repr as shortened
+
+from pydantic import TypeAdapter, ValidationError
+
+from pixhook.addresses import AddressGuard
+from pixhook.errors import ImageRejected, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from pixhook.model import ImageRequest, Json
+
+MAX_BODY_BYTES = 256 * 1024
+"""A task with its request fits a DynamoDB item of 400 KB."""
+
+MAX_FREE_FORM_BYTES = 16 * 1024
+"""Of metadata and of provider options, as JSON; the metadata also travels in the event."""
+
+_request = TypeAdapter(ImageRequest)
+
+
+def read_request(content_type: str, body: bytes, guard: AddressGuard) -> ImageRequest:
+    """The request in a body, as far as it can be judged without knowing the model.
+
+    Raises:
+        InvalidRequest: with the field at fault.
+    """
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType("The content type must be application/json.")
+    if len(body) > MAX_BODY_BYTES:
+        raise PayloadTooLarge(f"The body has {len(body)} bytes; at most {MAX_BODY_BYTES} are taken.")
+    try:
+        request = _request.validate_json(body)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, fault["loc"])) or None
+        raise InvalidRequest(_said(fault["type"], fault["msg"], field), field=field) from None
+    for name in ("metadata", "provider_options"):
+        _check_free_form(name, getattr(request, name))
+    for number, url in enumerate(request.images):
+        try:
+            guard.parse(url)
+        except ImageRejected as error:
+            raise InvalidRequest(str(error), field=f"images.{number}") from None
+    return request
+
+
+def _check_free_form(name: str, value: Json) -> None:
+    """Whether it can be passed on as it came. Raises `InvalidRequest`."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:  # a number such as 1e999, for which JSON has no way back
+        raise InvalidRequest(f"{name} holds a number that is not finite.", field=name) from None
+    if len(text) > MAX_FREE_FORM_BYTES:
+        raise InvalidRequest(f"{name} takes at most {MAX_FREE_FORM_BYTES} bytes of JSON.", field=name)
+
+
+def _said(kind: str, message: str, field: str | None) -> str:
+    match kind:
+        case "json_invalid":
+            return f"The body is not JSON: {message.removeprefix('Invalid JSON: ')}."
+        case "missing":
+            return f"{field} is required."
+        case "unexpected_keyword_argument":
+            return f"There is no field {shortened(field)}."
+        case _ if field is None:
+            return "The body must be a JSON object."
+        case _:
+            return f"{field}: {message}."
