@@ -5,12 +5,13 @@ from types import MappingProxyType
 
 from local.simulators.apixo import Apixo
 from local.simulators.defapi import Defapi
+from local.simulators.gempix2 import Gempix2
 from local.simulators.gempix2ai import Gempix2ai
 from local.simulators.gptimage2api import Gptimage2api
 from local.simulators.provider import Provider
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
-    {p.name: p for p in (Apixo(), Defapi(), Gempix2ai(), Gptimage2api())}
+    {p.name: p for p in (Apixo(), Defapi(), Gempix2(), Gempix2ai(), Gptimage2api())}
 )
 
 

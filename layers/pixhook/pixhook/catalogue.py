@@ -124,6 +124,9 @@ _PNG_JPEG = _same("png", "jpeg")
 # Defapi and Gempix2ai state no prompt length: this is the longest that any provider documents for the same models.
 _LONGEST_PROMPT = _prompt_up_to(20_000)
 
+# Gempix2 states no number of references: this is the largest that any provider documents for the same model.
+_GEMPIX2_REFERENCES = _up_to(14)
+
 
 def _defapi(native_model: str, *, resolutions: Mapping[str, str] = _NOTHING) -> Offer:
     return Offer(
@@ -171,6 +174,16 @@ MODELS: Mapping[str, tuple[Offer, ...]] = {
             aspect_ratios=_same("auto", "16:9", "9:16", "1:1"),
         ),
         _gptimage2api("nano-banana-2", characters=20_000, references=14),
+        Offer(
+            provider="gempix2",
+            # Its API has no model field; this is what its page calls the model.
+            native_model="nano-banana-2",
+            prompt=_prompt_up_to(2_000),
+            references=_GEMPIX2_REFERENCES,
+            # Its list of ratios ends in "etc."; these are the ones in it.
+            aspect_ratios={"1:1": "1_1", "16:9": "16_9", "9:16": "9_16"},
+            output_formats=_PNG_JPEG,
+        ),
     ),
     "nano-banana-pro": (
         _defapi("google/nano-banana-pro", resolutions=_1K_2K_4K),
