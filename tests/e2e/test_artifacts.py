@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import Stack
+from local.stack import ROOT, Stack
 from tests.conftest import SETTINGS
 from tests.e2e.conftest import Gateway
 
@@ -31,7 +31,7 @@ def test_layers_ship_bytecode_that_stays_valid(build: Path, layer: str) -> None:
     assert sources
 
 
-@pytest.mark.parametrize("function", ["Authorize", "Submit", "Receive", "Finish", "Query", "Admin"])
+@pytest.mark.parametrize("function", sorted(app.parent.name.title() for app in (ROOT / "functions").glob("*/app.py")))
 def test_functions_run_with_nothing_but_their_layers(build: Path, function: str) -> None:
     """Without site-packages: a library that is missing in the layer is noticed here."""
     path = [
