@@ -1,4 +1,4 @@
-"""GET: a task, and its images."""
+"""GET: a task, its images, and the models."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pixhook import runtime
 from pixhook.documents import task_document
-from pixhook.flows.query import file_url, find_task
+from pixhook.flows.query import file_url, find_task, models
 from pixhook.model import Json, Task
 
 app = runtime.api()
 logger = runtime.logger
-tasks, images = runtime.tasks(), runtime.images()
+tasks, images, secrets = runtime.tasks(), runtime.images(), runtime.secrets()
 
 
 @app.get("/images/<task_id>")
@@ -26,6 +26,12 @@ def get_file(task_id: str, number: str) -> Response[str]:
     """A redirect to where the file can be read for a while."""
     url = file_url(_own(task_id), number, presign=images.presign)
     return Response(status_code=302, body="", headers={"location": url, "cache-control": "no-store"})
+
+
+@app.get("/models")
+def get_models() -> dict[str, Json]:
+    """The models, and what is on offer now."""
+    return {"models": models(secrets.credentials())}
 
 
 def _own(task_id: str) -> Task:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from local.offers import models_of
 from local.simulators import PROVIDERS
 from local.stack import ROOT, Stack, StackInfo
 from local.subscriber import Subscriber, subscriber
@@ -140,6 +141,8 @@ CALLING = [name for name in PROVIDERS if ADAPTERS[name].capabilities.callback is
 
 
 @pytest.fixture(params=CALLING)
-def caller(request: pytest.FixtureRequest) -> str:
-    """Each provider that calls back per request."""
-    return str(request.param)
+def caller(request: pytest.FixtureRequest, gateway: Gateway) -> Iterator[str]:
+    """Each provider that calls back per request. Failures are counted in a row: afterwards it takes a request."""
+    name = str(request.param)
+    yield name
+    gateway.submit(model=models_of(name)[0], provider=name, prompt="a good one")

@@ -1,5 +1,6 @@
 """Providers that do not call back per request: asked by the state machine, or believed after one read."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -82,9 +83,24 @@ def test_hint_may_come_before_the_answer(gateway: Gateway, hinting: str, prompt:
     assert len(gateway.events(task["id"])) == 1
 
 
-def test_nobody_who_calls_back_per_request_is_asked(gateway: Gateway, caller: str, prompt: str) -> None:
-    task = submitted(gateway, caller, prompt)
+CALLING = providers(Callback.PER_REQUEST) + providers(Callback.PER_ACCOUNT)
 
-    assert gateway.ended(task["id"])["status"] == "completed"
-    (submit,) = gateway.submits(prompt)
-    assert reads(gateway, submit["task_id"]) == 0
+
+@pytest.mark.parametrize("calling", CALLING)
+def test_many_tasks_are_bought_once_each_and_read_no_more_than_need_be(
+    gateway: Gateway, calling: str, prompt: str
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        tasks = list(pool.map(lambda number: submitted(gateway, calling, f"{prompt} {number}"), range(50)))
+
+    def all_have_ended() -> bool:
+        return all(gateway.task(task["id"])["status"] == "completed" for task in tasks)
+
+    assert wait_until(all_have_ended, seconds=120, every=1)
+    submits = gateway.submits(prompt)
+    assert len([submit for submit in submits if submit["accepted"]]) == len(submits) == len(tasks)
+    expected = 1 if calling in providers(Callback.PER_ACCOUNT) else 0
+    read = gateway.simulators.get("/_control/status_reads").raise_for_status().json()["task_ids"]
+    assert {submit["task_id"]: read.count(submit["task_id"]) for submit in submits} == {
+        submit["task_id"]: expected for submit in submits
+    }

@@ -59,6 +59,7 @@ CASES: Mapping[str, Callable[[World, Any], bool]] = {
     "poll.running": has("task_id", "reads", "wait", "done"),
     "query.image": answers(200),
     "query.file": answers(302),
+    "query.models": answers(200),
     "authorize.bearer": is_allowed,
     "admin.create_account": has("account_id"),
     "admin.create_key": has("key", "key_id"),

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from pixhook.catalogue import MODELS
 from pixhook.errors import InvalidRequest, NotFound, StoreUnavailable
 from pixhook.flows.query import DOWNLOAD_SECONDS
 from pixhook.model import ErrorCode, Failure, Image, Status, Task
@@ -42,6 +43,36 @@ def a_task_in(world: World, status: Status, **changes: Any) -> Task:
 def assert_problem(answer: Answer, status: int, code: str) -> None:
     assert (answer.status, answer.document["code"]) == (status, code), answer
     assert answer.headers["content-type"] == CONTENT_TYPE
+
+
+# Models
+
+
+def test_models_are_those_of_the_catalogue_with_what_is_on_offer_now(world: World) -> None:
+    listed = world.get("/models").document["models"]
+
+    assert [model["id"] for model in listed] == list(MODELS)
+    for model in listed:
+        offers = MODELS[model["id"]]
+        assert model["available"]
+        assert [row["provider"] for row in model["providers"]] == [offer.provider for offer in offers]
+        for row, offer in zip(model["providers"], offers, strict=True):
+            assert row["available"]
+            assert (row["prompt"]["max"], row["images"]["max"]) == (offer.prompt[-1], offer.references[-1])
+            assert row["aspect_ratio"] == list(offer.aspect_ratios)
+            assert row["resolution"] == list(offer.resolutions)
+            assert row["output_format"] == list(offer.output_formats)
+            assert row["web_search"] == offer.web_search
+            assert ("text-to-image" in row["modes"]) == (0 in offer.references)
+            assert ("image-to-image" in row["modes"]) == (offer.references[-1] > 0)
+
+
+def test_model_whose_providers_have_no_key_is_not_on_offer(world: World) -> None:
+    world.store_secret("PROVIDERS_SECRET", {"defapi": {"api_key": "key"}})
+    for model in world.get("/models").document["models"]:
+        made_by = [row["provider"] for row in model["providers"] if row["available"]]
+        assert set(made_by) <= {"defapi"}
+        assert model["available"] == bool(made_by)
 
 
 # A task

@@ -217,7 +217,7 @@ class World:
         """Stores a secret and has the functions forget the old one; text as it stands, all else as JSON."""
         text = value if isinstance(value, str) else json.dumps(value)
         aws("secretsmanager").put_secret_value(SecretId=SETTINGS[setting], SecretString=text)
-        for name in ("submit", "receive"):
+        for name in ("submit", "receive", "query"):
             # As `runtime` makes it, before anything was read.
             self._monkeypatch.setattr(self._functions[name], "secrets", runtime.secrets.__wrapped__())
 

@@ -1,11 +1,13 @@
-"""GET: what there is to know of a task. Another account's task looks as if it did not exist."""
+"""GET: what there is to know of a task, and of the models. Another account's task looks as if it did not exist."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
+from pixhook.catalogue import MODELS, Offer
 from pixhook.errors import NotFound, NotReady
 from pixhook.lifecycle import is_terminal
-from pixhook.model import Task
+from pixhook.model import Json, Task
+from pixhook.providers import PROVIDERS
 
 _TASK_ID = re.compile("tsk_[0-9A-HJKMNP-TV-Z]{26}")
 
@@ -24,6 +26,35 @@ def find_task(task_id: str, *, account_id: str, get: Callable[[str], Task | None
     if task is None or task.account_id != account_id:
         raise NotFound("There is no such image.")
     return task
+
+
+def models(configured: Collection[str]) -> list[dict[str, Json]]:
+    """Every model with what each of its providers takes, the preferred first; `configured` are those with a key."""
+    return [
+        {
+            "id": model,
+            "available": any(offer.provider in configured for offer in offers),
+            "providers": [_offer(offer, is_available=offer.provider in configured) for offer in offers],
+        }
+        for model, offers in MODELS.items()
+    ]
+
+
+def _offer(offer: Offer, *, is_available: bool) -> dict[str, Json]:
+    modes = {"text-to-image": 0 in offer.references, "image-to-image": offer.references[-1] > 0}
+    return {
+        "provider": offer.provider,
+        "available": is_available,
+        "native_model": offer.native_model,
+        "callback": PROVIDERS[offer.provider].capabilities.callback,
+        "modes": [mode for mode, is_made in modes.items() if is_made],
+        "prompt": {"min": offer.prompt[0], "max": offer.prompt[-1]},
+        "images": {"min": offer.references[0], "max": offer.references[-1]},
+        "aspect_ratio": list(offer.aspect_ratios),
+        "resolution": list(offer.resolutions),
+        "output_format": list(offer.output_formats),
+        "web_search": offer.web_search,
+    }
 
 
 def file_url(task: Task, number: str, *, presign: Callable[[str, str, int], str]) -> str:

@@ -1,0 +1,62 @@
+"""Whom a request goes to when providers are in trouble, counted by what the simulators accepted."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from pixhook.catalogue import MODELS
+from pixhook.providers import PROVIDERS
+from tests.e2e.conftest import Gateway
+
+MODEL = "nano-banana-2"
+ORDER = [offer.provider for offer in MODELS[MODEL]]
+
+
+def accepted(gateway: Gateway, prompt: str) -> list[str]:
+    """The providers that have accepted a submit with this prompt."""
+    return [submit["provider"] for submit in gateway.submits(prompt) if submit["accepted"]]
+
+
+@pytest.fixture(autouse=True)
+def well_again(gateway: Gateway) -> Iterator[None]:
+    """Failures are counted in a row: afterwards each provider takes a request, so that no circuit opens."""
+    yield
+    for provider in ORDER:
+        gateway.submit(model=MODEL, provider=provider, prompt="a good one")
+
+
+@pytest.mark.parametrize("taker", ORDER)
+def test_first_that_is_in_no_trouble_takes_the_request_and_nobody_else(
+    gateway: Gateway, taker: str, prompt: str
+) -> None:
+    before = ORDER[: ORDER.index(taker)]
+    for provider, status in zip(before, (503, 429, 401, 500), strict=False):
+        gateway.misbehave(prompt, provider=provider, submit={"refuse": status})
+
+    task = gateway.submit(model=MODEL, prompt=prompt)
+
+    assert task["provider"] == taker
+    assert [attempt["provider"] for attempt in task["attempts"]] == before
+    assert accepted(gateway, prompt) == [taker]
+    assert gateway.ended(task["id"])["status"] == "completed"
+    assert len(gateway.events(task["id"])) == 1
+
+
+@pytest.mark.parametrize("how", ["reset_before", "reset_after", "garbage_after"])
+@pytest.mark.parametrize("first", ORDER)
+def test_unclear_answer_is_nobody_elses_chance(gateway: Gateway, first: str, prompt: str, how: str) -> None:
+    for provider in ORDER[: ORDER.index(first)]:
+        gateway.misbehave(prompt, provider=provider, submit={"refuse": 503})
+    gateway.misbehave(prompt, provider=first, submit={"break": how})
+
+    task = gateway.submit(model=MODEL, prompt=prompt)
+
+    assert (task["provider"], task["status"]) == (first, "queued")
+    assert accepted(gateway, prompt) == ([] if how == "reset_before" else [first])
+    assert [submit["provider"] for submit in gateway.submits(prompt)] == ORDER[: ORDER.index(first) + 1]
+
+
+def test_models_are_listed_with_what_is_on_offer(gateway: Gateway) -> None:
+    listed = gateway.api.get("/models").raise_for_status().json()["models"]
+    assert [model["id"] for model in listed] == list(MODELS)
+    assert {row["provider"] for model in listed for row in model["providers"] if row["available"]} == set(PROVIDERS)
