@@ -191,3 +191,13 @@ def test_circuit_that_cannot_be_read_is_a_closed_one(world: World) -> None:
 
     with world.disturbed(lose_the_breakers):
         assert world.submit(BODY).status == 202
+
+
+def test_our_own_lack_of_time_is_not_held_against_a_provider(world: World) -> None:
+    world.seconds_left = 6
+    for _ in range(CONFIG.failure_threshold):
+        assert world.submit(BODY).status == 503
+    assert asked(world) == []
+
+    world.seconds_left = 28
+    assert world.submit(BODY).document["provider"] == FIRST

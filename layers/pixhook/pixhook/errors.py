@@ -9,7 +9,7 @@
     ├── CallbackRejected         somebody who is not the provider, or a damaged URL
     ├── ProviderRefused          the provider said no; nothing was bought
     │   └── ProviderInTrouble    for a reason of its own: another provider may take the request
-    ├── CircuitOpen              a provider has failed too often and is not asked for a moment
+    ├── NotAsked                 we ourselves have not asked a provider; nothing was bought
     ├── ProviderUnclear          the provider may have accepted; nobody may ask again
     ├── UnexpectedPayload        a document that is not what the provider documents
     ├── NotSent                  a request that never left; nothing was bought
@@ -76,8 +76,8 @@ class ProviderInTrouble(ProviderRefused):
     """It is not the request's fault: our key, the provider's load, or that it was not reached."""
 
 
-class CircuitOpen(PixhookError):
-    """The provider's circuit is open: nothing was sent."""
+class NotAsked(PixhookError):
+    """The provider was not asked: its circuit is open, no time was left, or nobody would look after the task."""
 
 
 class ProviderUnclear(PixhookError):

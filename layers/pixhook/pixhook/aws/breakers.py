@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerConfig
 from aws_lambda_powertools.utilities.circuit_breaker.exceptions import CircuitBreakerOpenError
 from aws_lambda_powertools.utilities.circuit_breaker.persistence import CircuitBreakerDynamoDBPersistence
 
-from pixhook.errors import CircuitOpen, NoAnswer, ProviderInTrouble, ProviderUnclear
+from pixhook.errors import NoAnswer, NotAsked, ProviderInTrouble, ProviderUnclear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,10 +35,10 @@ class Breakers:
         """What `ask` gives; its errors come out as they are.
 
         Raises:
-            CircuitOpen: it was not called.
+            NotAsked: it was not called, because its circuit is open.
         """
         guarded: Callable[[], str] = circuit_breaker(name=provider, persistence_store=self._store, config=CONFIG)(ask)
         try:
             return guarded()
         except CircuitBreakerOpenError as error:
-            raise CircuitOpen(str(error)) from error
+            raise NotAsked("it has failed several times in a row") from error

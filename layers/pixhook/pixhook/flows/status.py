@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pixhook.errors import NoAnswer, NotSent, SecretMisconfigured, UnexpectedPayload
 from pixhook.model import Credential, HttpRequest, HttpResponse, Outcome, Task
 from pixhook.providers import PROVIDERS
-from pixhook.providers.base import seconds_in
 
 READ_SECONDS = 10.0
 
@@ -38,7 +37,7 @@ def read_status(task: Task, *, credentials: Mapping[str, Credential], send: Send
     retry_after = None
     try:
         response = send(provider.authorize(request, credentials[task.provider]), READ_SECONDS)
-        retry_after = seconds_in(response.headers.get("retry-after"))
+        retry_after = provider.retry_after(response)
         outcome = provider.parse_status_read(response)
     except (NoAnswer, NotSent, UnexpectedPayload) as error:
         _log.warning("status not read", extra={"provider": task.provider, "ref": task.ref, "reason": str(error)})

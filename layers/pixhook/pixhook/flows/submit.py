@@ -19,8 +19,8 @@ from pixhook import catalogue
 from pixhook.callbacks import callback_url
 from pixhook.catalogue import Offer
 from pixhook.errors import (
-    CircuitOpen,
     NoAnswer,
+    NotAsked,
     NotSent,
     ProviderInTrouble,
     ProviderRefused,
@@ -44,6 +44,7 @@ from pixhook.model import (
     Task,
 )
 from pixhook.providers import PROVIDERS
+from pixhook.providers.base import Polling
 
 SEND_SECONDS = 20.0
 """All of a provider's time for one answer. API Gateway gives up on us after 29."""
@@ -79,7 +80,7 @@ class Outcomes(Protocol):
 
 
 class Breakers(Protocol):
-    """What submitting asks of the circuit breakers: to make a call, or `CircuitOpen`."""
+    """What submitting asks of the circuit breakers: to make a call, or `NotAsked`."""
 
     def call(self, provider: str, ask: Callable[[], str]) -> str: ...
 
@@ -158,8 +159,9 @@ class Submitter:
         name = task.provider
         try:
             ref = self.breakers.call(name, lambda: self._ask(candidate, task, time_left))
-        except CircuitOpen as error:
-            return _trouble(f"{name} has failed several times and is not asked for a moment.", error)
+        except NotAsked as error:
+            _log.warning("provider not asked", extra={"provider": name, "reason": str(error)})
+            return _in_trouble(f"{name} was not asked: {error}.")
         except ProviderRefused as refusal:
             _log.info("provider refused", extra={"provider": name, **_logged(refusal.failure)})
             return refusal
@@ -169,24 +171,26 @@ class Submitter:
         return self._accepted(task, ref)
 
     def _ask(self, candidate: "_Candidate", task: Task, time_left: Callable[[], float]) -> str:
-        """The provider's id of the task. Raises as `Provider.parse_submit`, and `NoAnswer`."""
+        """The provider's id of the task. Raises as `Provider.parse_submit`, `NoAnswer`, and `NotAsked`."""
         provider = PROVIDERS[task.provider]
+        if provider.polling:
+            # Before the purchase: whatever happens from here on, the poller ends the task, if only by giving up.
+            self._start_poller(task, provider.polling)
+        seconds = min(SEND_SECONDS, time_left() - _LAST_STEPS_SECONDS)
+        if seconds < _LEAST_SECONDS:
+            raise NotAsked("no time was left")
         try:
-            if provider.polling:
-                # Before the purchase: whatever happens from here on, the poller ends the task, if only by giving up.
-                self.pollers.start(task.id, first_turn(task.id, provider.polling))
-            seconds = min(SEND_SECONDS, time_left() - _LAST_STEPS_SECONDS)
-            response = self._send(provider.authorize(candidate.request, candidate.credential), seconds)
+            response = self.send(provider.authorize(candidate.request, candidate.credential), seconds)
         except NotSent as error:
-            raise _trouble(f"{provider.name} could not be reached.", error) from error
-        except StoreUnavailable as error:
-            raise _trouble(f"{provider.name} could not be asked: nobody would look after the task.", error) from error
+            _log.warning("provider not reached", extra={"provider": provider.name, "reason": str(error)})
+            raise _in_trouble(f"{provider.name} could not be reached.") from error
         return provider.parse_submit(response)
 
-    def _send(self, request: HttpRequest, seconds: float) -> HttpResponse:
-        if seconds < _LEAST_SECONDS:
-            raise NotSent("no time was left")
-        return self.send(request, seconds)
+    def _start_poller(self, task: Task, polling: Polling) -> None:
+        try:
+            self.pollers.start(task.id, first_turn(task.id, polling))
+        except StoreUnavailable as error:
+            raise NotAsked("nobody would have looked after the task") from error
 
     def _is_rerouted(self, task: Task) -> bool:
         """Whether it is now another provider's. Else nobody is asked: its callback would be taken for a stranger's."""
@@ -230,8 +234,7 @@ def _rerouted(task: Task, failure: Failure, offer: Offer) -> Task:
     return replace(task, provider=offer.provider, native_model=offer.native_model, attempts=(*task.attempts, attempt))
 
 
-def _trouble(message: str, error: Exception) -> ProviderInTrouble:
-    _log.warning("provider not asked", extra={"reason": str(error)})
+def _in_trouble(message: str) -> ProviderInTrouble:
     return ProviderInTrouble(Failure(code=ErrorCode.PROVIDER_UNAVAILABLE, message=message))
 
 

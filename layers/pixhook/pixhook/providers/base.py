@@ -186,6 +186,10 @@ class Provider(ABC):
             raise ProviderUnclear(f"{self.name} answered HTTP {response.status}: it may have accepted the request.")
         raise self._refusal(response, reply)
 
+    def retry_after(self, response: HttpResponse) -> int | None:
+        """In how many seconds the provider may be asked again, where it says so."""
+        return seconds_in(response.headers.get("retry-after"))
+
     def failed(self, ref: str | None, code: str | None, message: str | None, charge: str | None = None) -> Outcome:
         """The outcome of a task that the provider ended without an image, for its reason."""
         known = self.refusals.get(code or "", ErrorCode.UNKNOWN)
@@ -215,7 +219,7 @@ class Provider(ABC):
         message = reply.message or f"HTTP {response.status}"
         failure = self._failure(code, "refused the request", word or reply.native_code, message)
         kind = ProviderInTrouble if code.is_providers_trouble else ProviderRefused
-        return kind(failure, retry_after=seconds_in(response.headers.get("retry-after")))
+        return kind(failure, retry_after=self.retry_after(response))
 
     def _failure(self, code: ErrorCode, what: str, native_code: str | None, native_message: str | None) -> Failure:
         # An account's words (a balance, a key) are the operator's business: they stay out of the client's sentence.

@@ -3,6 +3,7 @@
 A callback is a flat event, and a status read an envelope; `docs/providers/gempix2ai.md` says what neither documents.
 """
 
+from email.utils import parsedate_to_datetime
 from typing import ClassVar, override
 from urllib.parse import quote
 
@@ -10,8 +11,18 @@ from pydantic import BaseModel
 
 from pixhook.catalogue import Offer
 from pixhook.errors import UnexpectedPayload
-from pixhook.model import ErrorCode, HttpRequest, ImageRequest, Json, Outcome, OutcomeState
-from pixhook.providers.base import Callback, Capabilities, Provider, SubmitReply, Text, json_post, read_as, with_options
+from pixhook.model import ErrorCode, HttpRequest, HttpResponse, ImageRequest, Json, Outcome, OutcomeState
+from pixhook.providers.base import (
+    Callback,
+    Capabilities,
+    Provider,
+    SubmitReply,
+    Text,
+    json_post,
+    read_as,
+    seconds_in,
+    with_options,
+)
 
 
 class _Image(BaseModel):
@@ -114,6 +125,18 @@ class Gempix2ai(Provider):
         if outcome.ref is None:
             raise UnexpectedPayload("not as documented: uuid")
         return outcome
+
+    @override
+    def retry_after(self, response: HttpResponse) -> int | None:
+        """Where nothing is left, until `X-RateLimit-Reset`: a moment, whose distance the answer's own `Date` tells."""
+        headers = response.headers
+        if (named := super().retry_after(response)) is not None or headers.get("x-ratelimit-remaining") != "0":
+            return named
+        try:
+            answered = parsedate_to_datetime(headers["date"]).timestamp()
+            return seconds_in(str(max(0, int(headers["x-ratelimit-reset"]) - int(answered))))
+        except (KeyError, ValueError, OverflowError):
+            return None
 
     def observe(self, document: Json) -> Outcome:
         """A callback is a flat event; a status read has an envelope, whose `data` has `status` for `event`."""
