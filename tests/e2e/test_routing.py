@@ -47,7 +47,8 @@ def test_first_that_is_in_no_trouble_takes_the_request_and_nobody_else(
 def test_unclear_answer_is_nobody_elses_chance(gateway: Gateway, first: str, prompt: str, how: str) -> None:
     for provider in ORDER[: ORDER.index(first)]:
         gateway.misbehave(prompt, provider=provider, submit={"refuse": 503})
-    gateway.misbehave(prompt, provider=first, submit={"break": how})
+    # No callback: one by an account's URL, of a task whose id was lost with the answer, waits on the queue for hours.
+    gateway.misbehave(prompt, provider=first, submit={"break": how}, callback={"omit": True})
 
     task = gateway.submit(model=MODEL, prompt=prompt)
 
