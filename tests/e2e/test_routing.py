@@ -1,9 +1,12 @@
 """Whom a request goes to when providers are in trouble, counted by what the simulators accepted."""
 
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
+from local.waiting import wait_until
+from pixhook.aws.breakers import CONFIG
 from pixhook.catalogue import MODELS
 from pixhook.providers import PROVIDERS
 from tests.e2e.conftest import Gateway
@@ -55,6 +58,20 @@ def test_unclear_answer_is_nobody_elses_chance(gateway: Gateway, first: str, pro
     assert (task["provider"], task["status"]) == (first, "queued")
     assert accepted(gateway, prompt) == ([] if how == "reset_before" else [first])
     assert [submit["provider"] for submit in gateway.submits(prompt)] == ORDER[: ORDER.index(first) + 1]
+
+
+def test_circuit_of_a_provider_that_fails_again_and_again_opens_and_closes(gateway: Gateway, prompt: str) -> None:
+    gateway.misbehave(prompt, provider=ORDER[0], submit={"refuse": 503}, times=CONFIG.failure_threshold)
+
+    def asked_first(number: int) -> bool:
+        gateway.submit(model=MODEL, prompt=f"{prompt} {number}.")
+        return ORDER[0] in {submit["provider"] for submit in gateway.submits(f"{prompt} {number}.")}
+
+    assert all(asked_first(number) for number in range(CONFIG.failure_threshold))
+    assert not asked_first(100)
+    numbers = count(101)
+    assert wait_until(lambda: asked_first(next(numbers)), seconds=2 * CONFIG.recovery_timeout, every=2)
+    assert gateway.submit(model=MODEL, prompt=prompt)["provider"] == ORDER[0]
 
 
 def test_models_are_listed_with_what_is_on_offer(gateway: Gateway) -> None:
