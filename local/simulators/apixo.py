@@ -164,7 +164,7 @@ class Apixo(Provider):
         try:
             submit = _Body.model_validate(body)
         except ValidationError as error:
-            raise self._fault(error) from error
+            raise self.fault(error) from error
         by_callback = submit.request_type == "callback"
         if by_callback and submit.callback_url is None:
             raise self.missing("callback_url")
@@ -215,7 +215,8 @@ class Apixo(Provider):
     def missing(self, field: str) -> Refused:
         return Refused(400, f"Missing required field: {field}")
 
-    def _fault(self, error: ValidationError) -> Refused:
+    @override
+    def fault(self, error: ValidationError) -> Refused:
         fault = first_fault(error)
         if fault.kind == "missing":
             return self.missing(fault.field)

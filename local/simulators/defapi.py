@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, override
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
-from local.simulators.fields import PublicUrl, Strict, first_fault, public_url
+from local.simulators.fields import PublicUrl, Strict, public_url
 from local.simulators.provider import (
     LONG_SIDES,
     Document,
@@ -139,11 +139,7 @@ class Defapi(Provider):
         try:
             return _BODIES[path].model_validate(body).order()
         except ValidationError as error:
-            fault = first_fault(error)
-            if fault.kind == "missing":
-                raise self.missing(fault.field) from error
-            reason = "unknown parameter" if fault.kind == "unknown" else fault.reason
-            raise Refused(400, f"{fault.field}: {reason}") from error
+            raise self.fault(error) from error
 
     @override
     def accepted(self, task: Task) -> Document:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, override
 
 from pydantic import Field, ValidationError
 
-from local.simulators.fields import PublicUrl, Strict, first_fault
+from local.simulators.fields import PublicUrl, Strict
 from local.simulators.provider import Document, Failure, Order, Provider, Refused, State, Task
 
 
@@ -79,11 +79,7 @@ class Gempix2ai(Provider):
         try:
             submit = _Body.model_validate(body)
         except ValidationError as error:
-            fault = first_fault(error)
-            if fault.kind == "missing":
-                raise self.missing(fault.field) from error
-            reason = "unknown parameter" if fault.kind == "unknown" else fault.reason
-            raise Refused(400, f"{fault.field}: {reason}") from error
+            raise self.fault(error) from error
         if submit.generationType == "image_to_image" and submit.imageUrl is None:
             raise self.missing("imageUrl")
         if submit.generationType == "text_to_image" and (submit.imageUrl is not None or submit.imageKey is not None):

@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from pydantic import ValidationError
+
+from local.simulators.fields import first_fault
+
 type Document = dict[str, Any]
 type ImageFormat = Literal["png", "jpeg", "webp"]
 type ResultShape = Literal["array", "object", "text"]
@@ -117,6 +121,14 @@ class Provider(ABC):
 
     @abstractmethod
     def missing(self, field: str) -> Refused: ...
+
+    def fault(self, error: ValidationError) -> Refused:
+        """The refusal of a body that is not as documented."""
+        fault = first_fault(error)
+        if fault.kind == "missing":
+            return self.missing(fault.field)
+        reason = "unknown parameter" if fault.kind == "unknown" else fault.reason
+        return Refused(400, f"{fault.field}: {reason}")
 
     def headers(self, status: int, at: float) -> Mapping[str, str]:
         """What goes with each response beside its body; `at` is in Unix seconds."""

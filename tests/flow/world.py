@@ -119,7 +119,7 @@ class World:
             clock=lambda: runtime.now() + self._ahead,
         )
         monkeypatch.setattr(self._functions["finish"], "finish", finisher.handle)
-        monkeypatch.setattr(self._functions["poll"], "send", self.upstream.send)
+        monkeypatch.setattr(self._functions["poll"], "read", self._read_status)
         for remembered in (_LOCAL_FAILURES, _LOCAL_SUCCESSES, _LAST_OBSERVED_STATE):
             remembered.clear()
         breakers = Breakers(client("dynamodb"), SETTINGS["BREAKERS_TABLE"])

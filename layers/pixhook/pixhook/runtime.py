@@ -8,7 +8,7 @@ where they are needed, so that `authorize` does not load what only `finish` uses
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from pixhook.aws.secrets import Secrets
     from pixhook.aws.tasks import Tasks
     from pixhook.flows.finish import Finisher
+    from pixhook.flows.status import StatusRead
     from pixhook.flows.submit import Submitter
+    from pixhook.model import Task
 
 logger = Logger(service="pixhook")
 
@@ -158,21 +160,29 @@ def submitter() -> "Submitter":
 
 
 @cache
+def status_reader() -> "Callable[[Task], StatusRead]":
+    """What reads a task's status from its provider; the provider's key is looked up when there is something to read."""
+    from pixhook.flows.status import read_status
+    from pixhook.http import HttpSender
+
+    send = HttpSender()
+    return lambda task: read_status(task, credentials=secrets().credentials(), send=send)
+
+
+@cache
 def finisher() -> "Finisher":
     """What ends tasks."""
     from pixhook.aws.events import Events
     from pixhook.flows.finish import Finisher
-    from pixhook.flows.status import read_status
-    from pixhook.http import HttpSender, ImageFetcher
+    from pixhook.http import ImageFetcher
 
-    send = HttpSender()
     return Finisher(
         outcomes=outcomes(),
         tasks=tasks(),
         images=images(),
         events=Events(client("events"), settings().event_bus),
         fetch=ImageFetcher(address_guard()),
-        read_status=lambda task: read_status(task, credentials=secrets().credentials(), send=send),
+        read_status=status_reader(),
         clock=now,
     )
 

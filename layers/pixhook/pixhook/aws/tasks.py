@@ -180,7 +180,7 @@ def _task(typed: "Mapping[str, Any]") -> Task:
         ref=item.get("ref"),
         attempts=tuple(_attempt(attempt) for attempt in item.get("attempts", ())),
         images=tuple(_image(image) for image in item.get("images", ())),
-        failure=_failure(item.get("failure")),
+        failure=_failure(item["failure"]) if "failure" in item else None,
         native_charge=item.get("native_charge"),
         ended_at=_moment(item.get("ended_at")),
         published_at=_moment(item.get("published_at")),
@@ -197,12 +197,11 @@ def _stored(failure: Failure) -> "dict[str, str]":
 
 
 def _attempt(item: "Mapping[str, Any]") -> Attempt:
-    failure = item["failure"]
-    return Attempt(provider=item["provider"], failure=Failure(**{**failure, "code": ErrorCode(failure["code"])}))
+    return Attempt(provider=item["provider"], failure=_failure(item["failure"]))
 
 
-def _failure(item: "Mapping[str, Any] | None") -> Failure | None:
-    return Failure(**{**item, "code": ErrorCode(item["code"])}) if item else None
+def _failure(item: "Mapping[str, Any]") -> Failure:
+    return Failure(**{**item, "code": ErrorCode(item["code"])})
 
 
 def _text(moment: datetime) -> str:

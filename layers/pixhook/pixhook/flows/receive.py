@@ -1,8 +1,8 @@
 """POST /callbacks/...: verified, understood, made durable, answered. The work is done in `finish`.
 
 Whoever holds the URL is the provider; everybody else is turned away. Where one URL serves a whole account, what comes
-by it is a hint, which `finish` confirms. To the provider the answer is 200 whatever
-it said, because some stop calling for good after anything else; only our own failure to keep it is an error.
+by it is a hint, which `finish` confirms. To the provider the answer is 200 whatever it said, because some stop calling
+for good after anything else; only our own failure to keep it is an error.
 """
 
 import logging

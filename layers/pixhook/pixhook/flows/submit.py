@@ -119,7 +119,7 @@ class Submitter:
             ProviderRefused: the last provider that was asked said no; the task will end as failed.
             StoreUnavailable: the task was not written, and nothing was sent.
         """
-        first, *others = (
+        candidates = (  # made when it is their turn: most often the first takes it
             _Candidate(
                 offer=offer,
                 request=PROVIDERS[offer.provider].build_submit(
@@ -129,6 +129,7 @@ class Submitter:
             )
             for offer in catalogue.candidates(request, PROVIDERS.keys() & credentials.keys())
         )
+        first = next(candidates)
         now = self.clock()
         task = Task(
             id=task_id,
@@ -142,7 +143,7 @@ class Submitter:
         )
         self.tasks.add(task)
         trouble = self._try(first, task, time_left)
-        for candidate in others:
+        for candidate in candidates:
             if not isinstance(trouble, ProviderInTrouble):
                 break
             rerouted = _rerouted(task, trouble.failure, candidate.offer)
@@ -163,7 +164,9 @@ class Submitter:
             _log.warning("provider not asked", extra={"provider": name, "reason": str(error)})
             return _in_trouble(f"{name} was not asked: {error}.")
         except ProviderRefused as refusal:
-            _log.info("provider refused", extra={"provider": name, **_logged(refusal.failure)})
+            failure = refusal.failure
+            native = {"native_code": failure.native_code, "native_message": failure.native_message}
+            _log.info("provider refused", extra={"provider": name, "code": failure.code, **native})
             return refusal
         except (NoAnswer, ProviderUnclear) as error:
             _log.warning("submit unclear", extra={"provider": name, "reason": str(error)})
@@ -236,11 +239,3 @@ def _rerouted(task: Task, failure: Failure, offer: Offer) -> Task:
 
 def _in_trouble(message: str) -> ProviderInTrouble:
     return ProviderInTrouble(Failure(code=ErrorCode.PROVIDER_UNAVAILABLE, message=message))
-
-
-def _logged(failure: Failure) -> dict[str, str | None]:
-    return {
-        "code": failure.code,
-        "native_code": failure.native_code,
-        "native_message": failure.native_message,
-    }
