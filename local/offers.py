@@ -7,7 +7,7 @@ def models_of(provider: str, *, references: int = 1) -> list[str]:
     """The models of `provider` that draw from a prompt alone, and from so many reference images too."""
     return [
         model
-        for model, offers in MODELS.items()
-        for offer in offers
+        for model in MODELS
+        for offer in MODELS[model].offers
         if offer.provider == provider and 0 in offer.references and references in offer.references
     ]

@@ -61,7 +61,7 @@ PAIRS = [
     if (callback.provider, callback.variant) == (status.provider, status.variant)
     and callback.case.removeprefix("callback-") == status.case.removeprefix("status-")
 ]
-OFFERS = [(model, offer) for model, offers in MODELS.items() for offer in offers]
+OFFERS = [(model, offer) for model in MODELS for offer in MODELS[model].offers]
 
 RAISES: Mapping[str, tuple[type[PixhookError], ...]] = {
     "submit_response": (ProviderRefused, ProviderUnclear),

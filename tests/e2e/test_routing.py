@@ -12,7 +12,7 @@ from pixhook.providers import PROVIDERS
 from tests.e2e.conftest import Gateway
 
 MODEL = "nano-banana-2"
-ORDER = [offer.provider for offer in MODELS[MODEL]]
+ORDER = [offer.provider for offer in MODELS[MODEL].offers]
 
 
 def accepted(gateway: Gateway, prompt: str) -> list[str]:

@@ -13,7 +13,7 @@ from pixhook.catalogue import MODELS, Offer
 from tests.e2e.conftest import Gateway
 
 SEVERAL = [(provider, model) for provider in PROVIDERS for model in models_of(provider, references=2)]
-OFFERS = [(model, offer) for model, offers in MODELS.items() for offer in offers]
+OFFERS = [(model, offer) for model in MODELS for offer in MODELS[model].offers]
 
 
 @pytest.mark.parametrize("references", [[], ["cat"]], ids=["text", "image"])

@@ -13,7 +13,7 @@ from tests.flow.test_submit import UNREACHED, raising
 from tests.flow.world import World
 from tests.support.builders import a_body, a_picture
 
-FIRST, SECOND, *_ = [offer.provider for offer in MODELS["nano-banana-2"]]
+FIRST, SECOND, *_ = [offer.provider for offer in MODELS["nano-banana-2"].offers]
 BODY = a_body()
 
 type Answer = Callable[[httpx.Request], httpx.Response]
@@ -124,7 +124,7 @@ def test_pinned_provider_is_the_only_one_asked(world: World) -> None:
 
 
 def test_only_who_can_express_the_request_is_asked(world: World) -> None:
-    able = [offer.provider for offer in MODELS["nano-banana-2"] if offer.web_search]
+    able = [offer.provider for offer in MODELS["nano-banana-2"].offers if offer.web_search]
     world.upstream.answer = refusing(503)
     assert world.submit(a_body(web_search=True)).status == 503
     assert asked(world) == able
@@ -132,7 +132,7 @@ def test_only_who_can_express_the_request_is_asked(world: World) -> None:
 
 def test_last_refusal_is_the_answer_where_nobody_takes_it(world: World) -> None:
     world.upstream.answer = refusing(503)
-    everybody = [offer.provider for offer in MODELS["nano-banana-2"]]
+    everybody = [offer.provider for offer in MODELS["nano-banana-2"].offers]
 
     submitted = world.submit(BODY)
 

@@ -1,6 +1,7 @@
 """GET /images/...: a client's own tasks and files. And what an operator does with accounts and keys."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -53,8 +54,10 @@ def test_models_are_those_of_the_catalogue_with_what_is_on_offer_now(world: Worl
 
     assert [model["id"] for model in listed] == list(MODELS)
     for model in listed:
-        offers = MODELS[model["id"]]
+        offers = MODELS[model["id"]].offers
         assert model["available"]
+        assert model["credits"] == MODELS[model["id"]].credits
+        assert model["credits_by_resolution"] == MODELS[model["id"]].credits_by_resolution
         assert [row["provider"] for row in model["providers"]] == [offer.provider for offer in offers]
         for row, offer in zip(model["providers"], offers, strict=True):
             assert row["available"]
@@ -63,6 +66,7 @@ def test_models_are_those_of_the_catalogue_with_what_is_on_offer_now(world: Worl
             assert row["resolution"] == list(offer.resolutions)
             assert row["output_format"] == list(offer.output_formats)
             assert row["web_search"] == offer.web_search
+            assert row["native_price"] == (offer.native_price and asdict(offer.native_price))
             assert ("text-to-image" in row["modes"]) == (0 in offer.references)
             assert ("image-to-image" in row["modes"]) == (offer.references[-1] > 0)
 

@@ -116,46 +116,56 @@ def test_provider_is_found_where_the_operator_has_put_it(world: World, dialect: 
 # Refused before anything is spent
 
 BAD_FIELDS = [
-    ("model", {"model": ...}),
-    ("model", {"model": "nano-banana-9"}),
-    ("model", {"model": ""}),
-    ("model", {"model": 5}),
-    ("prompt", {"prompt": ...}),
-    ("prompt", {"prompt": ""}),
-    ("prompt", {"prompt": " \n\t"}),
-    ("prompt", {"prompt": "x" * 20_001}),
-    ("prompt", {"prompt": None}),
-    ("prompt", {"prompt": ["a fox"]}),
-    ("aspect_ratio", {"aspect_ratio": "7:5"}),
-    ("aspect_ratio", {"aspect_ratio": 1.5}),
-    ("resolution", {"resolution": "8k"}),
-    ("output_format", {"output_format": "gif"}),
-    ("web_search", {"model": "gpt-image-1", "web_search": True}),
-    ("web_search", {"web_search": "yes"}),
-    ("web_search", {"web_search": 1}),
-    ("images", {"images": [IMAGE_URL] * 15}),
-    ("images", {"model": "image-upscaler", "prompt": ...}),
-    ("images", {"images": IMAGE_URL}),
-    ("images.1", {"images": [IMAGE_URL, 5]}),
-    ("provider", {"provider": "nobody"}),
-    ("provider", {"model": "gpt-image-1", "provider": "defapi"}),
-    ("provider", {"provider": 5}),
-    ("provider", {"provider_options": {"seed": 7}}),
-    ("provider_options.prompt", {"provider": "apixo", "provider_options": {"prompt": "another"}}),
-    ("provider_options.callback_url", {"provider": "defapi", "provider_options": {"callback_url": IMAGE_URL}}),
-    ("provider_options", {"provider": "apixo", "provider_options": [7]}),
-    ("provider_options", {"provider": "apixo", "provider_options": {"x": "x" * MAX_FREE_FORM_BYTES}}),
-    ("metadata", {"metadata": "order 7"}),
-    ("metadata", {"metadata": None}),
-    ("metadata", {"metadata": {"x": "x" * MAX_FREE_FORM_BYTES}}),
-    ("aspectRatio", {"aspectRatio": "1:1"}),
-    ("id", {"id": "tsk_1"}),
+    ("model", "invalid_request", {"model": ...}),
+    ("model", "invalid_request", {"model": "nano-banana-9"}),
+    ("model", "invalid_request", {"model": ""}),
+    ("model", "invalid_request", {"model": 5}),
+    ("prompt", "invalid_prompt", {"prompt": ...}),
+    ("prompt", "invalid_prompt", {"prompt": ""}),
+    ("prompt", "invalid_prompt", {"prompt": " \n\t"}),
+    ("prompt", "invalid_prompt", {"prompt": "x" * 20_001}),
+    ("prompt", "invalid_request", {"prompt": None}),
+    ("prompt", "invalid_request", {"prompt": ["a fox"]}),
+    ("aspect_ratio", "unsupported_option", {"aspect_ratio": "7:5"}),
+    ("aspect_ratio", "invalid_request", {"aspect_ratio": 1.5}),
+    ("resolution", "unsupported_option", {"resolution": "8k"}),
+    ("output_format", "unsupported_option", {"output_format": "gif"}),
+    ("web_search", "unsupported_option", {"model": "gpt-image-1", "web_search": True}),
+    ("web_search", "invalid_request", {"web_search": "yes"}),
+    ("web_search", "invalid_request", {"web_search": 1}),
+    ("images", "unsupported_option", {"images": [IMAGE_URL] * 15}),
+    ("images", "unsupported_option", {"model": "image-upscaler", "prompt": ...}),
+    ("images", "invalid_request", {"images": IMAGE_URL}),
+    ("images.1", "invalid_request", {"images": [IMAGE_URL, 5]}),
+    ("provider", "invalid_request", {"provider": "nobody"}),
+    ("provider", "invalid_request", {"model": "gpt-image-1", "provider": "defapi"}),
+    ("provider", "invalid_request", {"provider": 5}),
+    ("provider", "invalid_request", {"provider_options": {"seed": 7}}),
+    ("provider_options.prompt", "invalid_request", {"provider": "apixo", "provider_options": {"prompt": "another"}}),
+    (
+        "provider_options.callback_url",
+        "invalid_request",
+        {"provider": "defapi", "provider_options": {"callback_url": IMAGE_URL}},
+    ),
+    ("provider_options", "invalid_request", {"provider": "apixo", "provider_options": [7]}),
+    (
+        "provider_options",
+        "invalid_request",
+        {"provider": "apixo", "provider_options": {"x": "x" * MAX_FREE_FORM_BYTES}},
+    ),
+    ("metadata", "invalid_request", {"metadata": "order 7"}),
+    ("metadata", "invalid_request", {"metadata": None}),
+    ("metadata", "invalid_request", {"metadata": {"x": "x" * MAX_FREE_FORM_BYTES}}),
+    ("aspectRatio", "invalid_request", {"aspectRatio": "1:1"}),
+    ("id", "invalid_request", {"id": "tsk_1"}),
 ]
 
 
-@pytest.mark.parametrize(("field", "changes"), BAD_FIELDS, ids=lambda value: str(value)[:60])
-def test_fault_in_a_field_is_answered_with_its_name(world: World, field: str, changes: dict[str, Any]) -> None:
-    assert_problem(world.submit(a_body(**changes)), 422, "invalid_request", field=field)
+@pytest.mark.parametrize(("field", "code", "changes"), BAD_FIELDS, ids=lambda value: str(value)[:60])
+def test_fault_in_a_field_is_answered_with_its_name(
+    world: World, field: str, code: str, changes: dict[str, Any]
+) -> None:
+    assert_problem(world.submit(a_body(**changes)), 422, code, field=field)
     assert_untouched(world)
 
 
@@ -185,7 +195,7 @@ def test_fault_in_a_field_is_answered_with_its_name(world: World, field: str, ch
 def test_reference_image_has_to_have_an_https_url(world: World, url: str) -> None:
     answer = world.submit(a_body(images=[IMAGE_URL, url]))
 
-    assert_problem(answer, 422, "invalid_request", field="images.1")
+    assert_problem(answer, 422, "invalid_image", field="images.1")
     assert_untouched(world)
 
 

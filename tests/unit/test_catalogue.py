@@ -1,17 +1,22 @@
 """What each model takes is checked in one place, and a refusal names the field and its limit."""
 
 from collections.abc import Collection
+from itertools import combinations
+from math import inf
 from typing import Any
 
 import pytest
 
-from pixhook.catalogue import MODELS, Offer
+from pixhook.catalogue import MODELS, Model, NativePrice, Offer
 from pixhook.errors import InvalidRequest
-from pixhook.model import ImageRequest
+from pixhook.model import ErrorCode, ImageRequest
 from pixhook.providers import PROVIDERS
+from pixhook.providers.base import Callback
 from tests.support.builders import a_request, chosen
 
-EVERY_OFFER = [pytest.param(offer, id=f"{model}-{offer.provider}") for model in MODELS for offer in MODELS[model]]
+EVERY_OFFER = [
+    pytest.param(offer, id=f"{model}-{offer.provider}") for model in MODELS for offer in MODELS[model].offers
+]
 
 LIMITED = Offer(
     provider="apixo",
@@ -34,9 +39,41 @@ def _fitting(**changes: Any) -> ImageRequest:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_is_offered_once_by_each_of_its_providers(model: str) -> None:
-    makers = [offer.provider for offer in MODELS[model]]
+    makers = [offer.provider for offer in MODELS[model].offers]
     assert makers
     assert len(makers) == len(set(makers))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_those_that_call_back_are_preferred_and_among_them_the_cheaper(model: str) -> None:
+    ways = list(Callback)  # from the best to the last resort
+    for better, worse in combinations(MODELS[model].offers, 2):
+        step = ways.index(_callback(worse)) - ways.index(_callback(better))
+        assert step >= 0
+        if step == 0 and better.native_price and worse.native_price and better.native_price.unit == "USD":
+            assert _dollars(better.native_price) <= _dollars(worse.native_price)
+
+
+def _callback(offer: Offer) -> Callback:
+    return PROVIDERS[offer.provider].capabilities.callback
+
+
+def _dollars(price: NativePrice) -> float:
+    return float(price.default or "inf") if price.unit == "USD" else inf
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_every_resolution_has_its_price_and_the_default_one_that_of_the_model(model: Model) -> None:
+    resolutions = {resolution for offer in model.offers for resolution in offer.resolutions}
+    assert model.credits_by_resolution.keys() == resolutions
+    for offer in model.offers:
+        default = offer.defaults.get("resolution")
+        assert model.price(a_request(resolution=default)) == model.credits > 0
+
+
+@pytest.mark.parametrize(("resolution", "price"), [(None, 5), ("1k", 5), ("2k", 8), ("4k", 12)])
+def test_price_is_that_of_the_resolution(resolution: str | None, price: int) -> None:
+    assert MODELS["nano-banana-2"].price(a_request(resolution=resolution)) == price
 
 
 @pytest.mark.parametrize("offer", EVERY_OFFER)
@@ -107,6 +144,7 @@ def test_a_request_within_the_limits_has_no_fault(changes: dict[str, Any]) -> No
 def test_a_fault_names_its_field_and_the_limit(changes: dict[str, Any], field: str, limit: str) -> None:
     (fault,) = LIMITED.faults(_fitting(**changes))
     assert fault.field == field
+    assert fault.code == (ErrorCode.INVALID_PROMPT if field == "prompt" else ErrorCode.UNSUPPORTED_OPTION)
     assert limit in str(fault)
 
 

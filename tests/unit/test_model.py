@@ -9,6 +9,7 @@ FAULTS_OF_THE_REQUEST = {
     ErrorCode.INVALID_PROMPT,
     ErrorCode.INVALID_IMAGE,
     ErrorCode.INVALID_REQUEST,
+    ErrorCode.UNSUPPORTED_OPTION,
 }
 
 

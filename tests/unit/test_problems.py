@@ -40,6 +40,7 @@ REFUSALS = {
     ErrorCode.INVALID_PROMPT: 422,
     ErrorCode.INVALID_IMAGE: 422,
     ErrorCode.INVALID_REQUEST: 422,
+    ErrorCode.UNSUPPORTED_OPTION: 422,
     ErrorCode.RATE_LIMITED: 503,
     ErrorCode.PROVIDER_UNAVAILABLE: 503,
     ErrorCode.PROVIDER_ACCOUNT: 503,
@@ -108,6 +109,13 @@ def test_an_error_that_nobody_foresaw_is_not_to_be_tried_again() -> None:
 def test_a_field_at_fault_is_named(kind: type[errors.InvalidRequest]) -> None:
     assert problem(kind("too long", field="prompt")).document["field"] == "prompt"
     assert "field" not in problem(kind("too long")).document
+
+
+@pytest.mark.parametrize("code", [code for code in ErrorCode if not code.is_retryable])
+def test_a_fault_that_we_find_has_the_code_that_a_provider_would_find(code: ErrorCode) -> None:
+    found = problem(errors.InvalidRequest("too long", field="prompt", code=code)).document
+    assert (found["status"], found["code"], found["retryable"]) == (REFUSALS[code], code, False)
+    assert found["type"] == f"urn:pixhook:problem:{code}"
 
 
 @pytest.mark.parametrize(("code", "status"), REFUSALS.items())

@@ -25,7 +25,7 @@
 `pixhook.problems` says what each is in HTTP.
 """
 
-from pixhook.model import Failure
+from pixhook.model import ErrorCode, Failure
 
 
 class PixhookError(Exception):
@@ -33,11 +33,12 @@ class PixhookError(Exception):
 
 
 class InvalidRequest(PixhookError):
-    """The request cannot be taken as it is; the message says why, `field` where."""
+    """The request cannot be taken as it is; the message says why, `field` where, `code` what kind of fault it is."""
 
-    def __init__(self, message: str, field: str | None = None) -> None:
+    def __init__(self, message: str, field: str | None = None, code: ErrorCode = ErrorCode.INVALID_REQUEST) -> None:
         super().__init__(message)
         self.field = field
+        self.code = code
 
 
 class UnsupportedMediaType(InvalidRequest):

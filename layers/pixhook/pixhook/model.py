@@ -33,6 +33,7 @@ class ErrorCode(StrEnum):
     INVALID_PROMPT = "invalid_prompt"
     INVALID_IMAGE = "invalid_image"
     INVALID_REQUEST = "invalid_request"
+    UNSUPPORTED_OPTION = "unsupported_option"
     RATE_LIMITED = "rate_limited"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     PROVIDER_ACCOUNT = "provider_account"
@@ -53,7 +54,13 @@ class ErrorCode(StrEnum):
 
 
 _WRONG_WHENEVER_SENT = frozenset(
-    {ErrorCode.CONTENT_POLICY, ErrorCode.INVALID_PROMPT, ErrorCode.INVALID_IMAGE, ErrorCode.INVALID_REQUEST}
+    {
+        ErrorCode.CONTENT_POLICY,
+        ErrorCode.INVALID_PROMPT,
+        ErrorCode.INVALID_IMAGE,
+        ErrorCode.INVALID_REQUEST,
+        ErrorCode.UNSUPPORTED_OPTION,
+    }
 )
 
 

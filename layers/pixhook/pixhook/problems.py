@@ -54,6 +54,8 @@ def problem(error: Exception) -> Problem:
     else:
         detail = str(error)
     where = {"field": error.field} if isinstance(error, errors.InvalidRequest) and error.field else {}
+    if type(error) is errors.InvalidRequest:
+        code = error.code
     return Problem(status=status, document=_document(status, code, detail, is_retryable) | where)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection
+from dataclasses import asdict
 
 from pixhook.catalogue import MODELS, Offer
 from pixhook.errors import NotFound, NotReady
@@ -29,14 +30,16 @@ def find_task(task_id: str, *, account_id: str, get: Callable[[str], Task | None
 
 
 def models(configured: Collection[str]) -> list[dict[str, Json]]:
-    """Every model with what each of its providers takes, the preferred first; `configured` are those with a key."""
+    """Every model, with its price and what each of its providers takes; `configured` are those with a key."""
     return [
         {
-            "id": model,
-            "available": any(offer.provider in configured for offer in offers),
-            "providers": [_offer(offer, is_available=offer.provider in configured) for offer in offers],
+            "id": name,
+            "available": any(offer.provider in configured for offer in model.offers),
+            "credits": model.credits,
+            "credits_by_resolution": dict(model.credits_by_resolution),
+            "providers": [_offer(offer, is_available=offer.provider in configured) for offer in model.offers],
         }
-        for model, offers in MODELS.items()
+        for name, model in MODELS.items()
     ]
 
 
@@ -54,6 +57,7 @@ def _offer(offer: Offer, *, is_available: bool) -> dict[str, Json]:
         "resolution": list(offer.resolutions),
         "output_format": list(offer.output_formats),
         "web_search": offer.web_search,
+        "native_price": asdict(offer.native_price) if offer.native_price else None,
     }
 
 

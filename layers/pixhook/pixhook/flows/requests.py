@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pixhook.addresses import AddressGuard
 from pixhook.errors import ImageRejected, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
-from pixhook.model import ImageRequest, Json
+from pixhook.model import ErrorCode, ImageRequest, Json
 
 MAX_BODY_BYTES = 256 * 1024
 """A task with its request fits a DynamoDB item of 400 KB."""
@@ -40,7 +40,7 @@ def read_request(content_type: str, body: bytes, guard: AddressGuard) -> ImageRe
         try:
             guard.parse(url)
         except ImageRejected as error:
-            raise InvalidRequest(str(error), field=f"images.{number}") from None
+            raise InvalidRequest(str(error), field=f"images.{number}", code=ErrorCode.INVALID_IMAGE) from None
     return request
 
 
