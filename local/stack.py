@@ -27,6 +27,9 @@ ROOT = Path(__file__).parent.parent
 REGION = "us-east-1"
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
+_CREDITS = 100_000
+"""Of the account that the stack begins with."""
+
 type Say = Callable[[str], None]
 
 
@@ -63,7 +66,7 @@ class StackInfo:
         """A boto3 client of the local AWS, with an administrator's rights."""
         return _client(service, self.endpoint_url)
 
-    def invoke_admin(self, **action: str) -> dict[str, str]:
+    def invoke_admin(self, **action: Any) -> dict[str, Any]:
         """What the admin function answers. Raises `DeployFailed` with its error."""
         answer = self.client("lambda").invoke(FunctionName=self.admin_function, Payload=json.dumps(action).encode())
         result = json.loads(answer["Payload"].read())
@@ -292,7 +295,8 @@ class Stack:
         known = StackInfo.read(self.folder)
         if known is not None:
             return replace(info, account_id=known.account_id, api_key=known.api_key)
-        account_id = info.invoke_admin(action="create_account", name="local")["account_id"]
+        account_id = info.invoke_admin(action="create_account", name="local", plan="enterprise")["account_id"]
+        info.invoke_admin(action="grant_credits", account_id=account_id, credits=_CREDITS)
         key = info.invoke_admin(action="create_key", account_id=account_id)["key"]
         return replace(info, account_id=account_id, api_key=key)
 

@@ -1,4 +1,4 @@
-"""Accounts and keys, for operators: invoked with IAM only."""
+"""Accounts, keys and credits, for operators: invoked with IAM only."""
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -9,13 +9,18 @@ from pixhook.runtime import accounts, logger, now, secrets, settings
 store, callback_keys = accounts(), secrets().callback_keys
 base_url = settings().public_base_url or settings().api_url
 
-SHOWN_ONCE = {"key", "callback_url"}
-
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: Json, context: LambdaContext) -> dict[str, str]:
+def handler(event: Json, context: LambdaContext) -> dict[str, Json]:
     """What the action gives; an error's message comes back as the invocation's error."""
-    result = administer(event, accounts=store, callback_keys=callback_keys, base_url=base_url, clock=now)
-    shown = {name: value for name, value in result.items() if name not in SHOWN_ONCE}
-    logger.info("done", extra={"action": event["action"], **shown})
+    result = administer(
+        event,
+        accounts=store,
+        callback_keys=callback_keys,
+        base_url=base_url,
+        request_id=context.aws_request_id,
+        clock=now,
+    )
+    ids = {name: result.get(name) for name in ("account_id", "key_id")}
+    logger.info("done", extra={"action": event["action"], **ids})
     return result

@@ -9,10 +9,10 @@ from aws_lambda_powertools.utilities.data_classes.api_gateway_authorizer_event i
 )
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from pixhook.flows.authorize import authorize
-from pixhook.runtime import accounts, logger
+from pixhook.flows.authorize import authorize, to_context
+from pixhook.runtime import accounts, logger, now
 
-find_holder = accounts().holder
+store = accounts()
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -23,18 +23,18 @@ def handler(event: APIGatewayAuthorizerTokenEvent, context: LambdaContext) -> di
     Raises:
         Exception: "Unauthorized", the one text that API Gateway turns into a 401.
     """
-    holder = authorize(event.authorization_token or "", find_holder)
-    logger.info("authorized" if holder else "unauthorized", extra={"key_id": holder and holder.key_id})
-    if holder is None:
+    caller = authorize(event.authorization_token or "", store, now())
+    logger.info("authorized" if caller else "unauthorized", extra={"key_id": caller and caller.key_id})
+    if caller is None:
         raise Exception("Unauthorized")  # noqa: TRY002
     arn = event.parsed_arn
     policy = APIGatewayAuthorizerResponse(
-        principal_id=holder.account_id,
+        principal_id=caller.account_id,
         region=arn.region,
         aws_account_id=arn.aws_account_id,
         api_id=arn.api_id,
         stage=arn.stage,
-        context={"account_id": holder.account_id, "key_id": holder.key_id},
+        context=to_context(caller),
         partition=arn.partition,
     )
     policy.allow_all_routes()

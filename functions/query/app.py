@@ -1,4 +1,4 @@
-"""GET: a task, its images, and the models."""
+"""GET: a task, its images, the models, and the account."""
 
 from typing import Any
 
@@ -6,13 +6,14 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pixhook import runtime
-from pixhook.documents import task_document
-from pixhook.flows.query import file_url, find_task, models
+from pixhook.api import Api
+from pixhook.documents import account_document, movement_document, task_document
+from pixhook.flows.query import file_url, find_account, find_task, models, page_limits
 from pixhook.model import Json, Task
 
-app = runtime.api()
+app = Api()
 logger = runtime.logger
-tasks, images, secrets = runtime.tasks(), runtime.images(), runtime.secrets()
+tasks, images, secrets, accounts = runtime.tasks(), runtime.images(), runtime.secrets(), runtime.accounts()
 
 
 @app.get("/images/<task_id>")
@@ -34,9 +35,23 @@ def get_models() -> dict[str, Json]:
     return {"models": models(secrets.credentials())}
 
 
+@app.get("/account")
+def get_account() -> dict[str, Json]:
+    """The account: its plan, its balance, what it has used."""
+    account = find_account(app.caller.account_id, accounts.get)
+    return account_document(account, app.window)
+
+
+@app.get("/account/movements")
+def get_movements() -> dict[str, Json]:
+    """The account's ledger, the latest first."""
+    limit, cursor = page_limits(app.current_event.query_string_parameters)
+    page = accounts.movements(app.caller.account_id, limit=limit, cursor=cursor)
+    return {"movements": [movement_document(movement) for movement in page.items], "next_cursor": page.cursor}
+
+
 def _own(task_id: str) -> Task:
-    account_id = app.current_event.request_context.authorizer["account_id"]
-    task = find_task(task_id, account_id=account_id, get=tasks.get)
+    task = find_task(task_id, account_id=app.caller.account_id, get=tasks.get)
     logger.info("read", extra={"task_id": task.id, "status": task.status})
     return task
 

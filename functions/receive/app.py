@@ -6,9 +6,10 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pixhook import runtime
+from pixhook.api import Api
 from pixhook.flows.receive import receive
 
-app = runtime.api()
+app = Api(is_open=True)
 logger = runtime.logger
 secrets, outcomes = runtime.secrets(), runtime.outcomes()
 

@@ -7,11 +7,12 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pixhook import runtime
+from pixhook.api import Api
 from pixhook.documents import task_document
 from pixhook.flows.requests import read_request
-from pixhook.flows.submit import new_task_id
+from pixhook.flows.submit import keyed_task_id, new_task_id
 
-app = runtime.api()
+app = Api()
 logger = runtime.logger
 secrets, guard = runtime.secrets(), runtime.address_guard()
 submit = runtime.submitter().submit
@@ -21,26 +22,29 @@ submit = runtime.submitter().submit
 def submit_image() -> Response[str]:
     """The task, accepted."""
     event = app.current_event
-    context = event.request_context
-    base_url = runtime.public_base_url(context)
-    task_id = new_task_id(runtime.now())
+    base_url = runtime.public_base_url(event.request_context)
+    account_id, key = app.caller.account_id, event.headers.get("idempotency-key")
+    task_id = new_task_id(runtime.now()) if key is None else keyed_task_id(account_id, key)
     logger.append_keys(task_id=task_id)
     body = (event.body or "").encode("utf-8", "surrogatepass")
-    task = submit(
+    submitted = submit(
         read_request(event.headers.get("content-type", ""), body, guard),
-        account_id=context.authorizer["account_id"],
+        caller=app.caller,
         base_url=base_url,
         task_id=task_id,
         credentials=secrets.credentials(),
         callback_keys=secrets.callback_keys(),
         time_left=lambda: app.lambda_context.get_remaining_time_in_millis() / 1000,
     )
-    logger.info("submitted", extra={"provider": task.provider, "to": task.status, "ref": task.ref})
+    task = submitted.task
+    seen = {"provider": task.provider, "to": task.status, "ref": task.ref}
+    logger.info("replayed" if submitted.is_replay else "submitted", extra=seen)
+    replayed = {"idempotent-replayed": "true"} if submitted.is_replay else {}
     return Response(
         status_code=202,
         content_type="application/json",
         body=json.dumps(task_document(task)),
-        headers={"location": f"{base_url}/images/{task.id}"},
+        headers={"location": f"{base_url}/images/{task.id}", **replayed},
     )
 
 

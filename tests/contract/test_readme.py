@@ -10,6 +10,7 @@ from pixhook.catalogue import MODELS, Model, Offer
 from pixhook.model import ErrorCode, Failure
 from pixhook.problems import problem
 from pixhook.providers import PROVIDERS
+from tests.support.builders import an_error
 
 HEADER = (
     "| Model | Provider | Prompt | References | Resolutions | Formats | Callback | Credits |\n"
@@ -46,7 +47,7 @@ def test_the_capability_table_is_that_of_the_catalogue() -> None:
 def test_every_error_is_documented_as_it_is_answered() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (yes|no) \|", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE)
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.PixhookError)]
-    ours = [kind("") for kind in kinds if not issubclass(kind, errors.ProviderRefused)]
+    ours = [an_error(kind) for kind in kinds if not issubclass(kind, errors.ProviderRefused)]
     theirs = [errors.ProviderRefused(Failure(code=code, message="")) for code in ErrorCode]
     answers = [problem(error).document for error in (*ours, *theirs)]
     for response in read_template()["Resources"]["Api"]["Properties"]["GatewayResponses"].values():

@@ -5,13 +5,15 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
 from local.stack import ROOT, read_template
+from pixhook.flows.authorize import to_context
+from pixhook.model import Caller
 from tests.conftest import SETTINGS
 
 FUNCTIONS = sorted(app.parent.name for app in (ROOT / "functions").glob("*/app.py"))
@@ -53,23 +55,23 @@ def create_resources() -> str:
 
 
 def proxy_event(
-    method: str, path: str, body: str | None, *, content_type: str | None, account_id: str
+    method: str, path: str, body: str | None, *, headers: Mapping[str, str], caller: Caller
 ) -> tuple[str, dict[str, Any]]:
     """The function that the template routes a request to, and what API Gateway hands it."""
-    function, resource, is_open, parameters = _route(method, path)
-    headers = {"Host": "pixhook.example", "User-Agent": "flow-test"}
-    if content_type is not None:
-        headers["Content-Type"] = content_type
-    authorized = {"principalId": account_id, "account_id": account_id, "key_id": "key_1", "integrationLatency": 7}
+    path, _, query = path.partition("?")
+    parameters = dict(parse_qsl(query)) or None
+    function, resource, is_open, in_path = _route(method, path)
+    headers = {"Host": "pixhook.example", "User-Agent": "flow-test", **headers}
+    authorized = {"principalId": caller.account_id, "integrationLatency": 7, **to_context(caller)}
     return function, {
         "resource": resource,
         "path": path,
         "httpMethod": method,
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
-        "pathParameters": parameters or None,
+        "queryStringParameters": parameters,
+        "multiValueQueryStringParameters": parameters and {name: [value] for name, value in parameters.items()},
+        "pathParameters": in_path or None,
         "stageVariables": None,
         "requestContext": {
             "accountId": "123456789012",

@@ -1,24 +1,25 @@
 """API Gateway's authorizer: a key's holder is let in everywhere, and nobody else anywhere."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from pixhook import runtime
 from pixhook.errors import StoreUnavailable
-from pixhook.flows.authorize import digest
-from pixhook.model import KeyHolder
-from tests.flow.cloud import API_ARN
-from tests.flow.world import World
-from tests.support.builders import ACCOUNT_ID, NOW
+from pixhook.flows.authorize import digest, from_context
+from pixhook.plans import PLANS
+from tests.flow.cloud import API_ARN, service_answer
+from tests.flow.world import CALLER, World
+from tests.support.builders import ACCOUNT_ID
 
 KEY = f"pxk_{'k' * 43}"
 
 
 @pytest.fixture(autouse=True)
-def account(world: World) -> None:
-    """An account, whose key is `KEY`."""
-    runtime.accounts().add(ACCOUNT_ID, "Ada", NOW)
-    runtime.accounts().add_key(KeyHolder(account_id=ACCOUNT_ID, key_id="key_1"), digest(KEY), NOW)
-    world.calls.clear()
+def key(world: World) -> None:
+    """The account's key."""
+    world.put_key(KEY)
 
 
 def test_policy_allows_every_route_of_the_stage_and_says_whose_key_it_is(world: World) -> None:
@@ -28,7 +29,32 @@ def test_policy_allows_every_route_of_the_stage_and_says_whose_key_it_is(world: 
     assert (statement["Effect"], statement["Action"]) == ("Allow", "execute-api:Invoke")
     assert statement["Resource"] == [f"{API_ARN}/*/*"]
     assert policy["principalId"] == ACCOUNT_ID
-    assert policy["context"] == {"account_id": ACCOUNT_ID, "key_id": "key_1"}
+    assert from_context(policy["context"]) == replace(CALLER, limits=PLANS["enterprise"])
+
+
+def test_use_of_a_key_can_be_seen(world: World) -> None:
+    world.authorize(f"Bearer {KEY}")
+
+    [key] = world.accounts.keys(ACCOUNT_ID, limit=10, cursor=None).items
+    assert key.last_used_at is not None
+    assert abs(runtime.now() - key.last_used_at) < timedelta(minutes=5)
+
+
+def test_two_reads_tell_whose_key_it_is_and_its_use_is_noted_once(world: World) -> None:
+    for _ in range(3):
+        world.authorize(f"Bearer {KEY}")
+
+    operations = [call.operation for call in world.calls]
+    assert operations == [*LOOK_UP, "UpdateItem", *LOOK_UP, *LOOK_UP]
+
+
+LOOK_UP = ["GetItem", "BatchGetItem"]
+
+
+def test_account_that_is_not_read_at_once_is_not_called_wrong(world: World) -> None:
+    unread = service_answer({"Responses": {}, "UnprocessedKeys": {}})
+    with world.refusing("BatchGetItem", trouble=unread), pytest.raises(StoreUnavailable):
+        world.authorize(f"Bearer {KEY}")
 
 
 @pytest.mark.parametrize("authorization", [f"bearer {KEY}", f"BEARER   {KEY}", f" Bearer {KEY} "])
@@ -68,8 +94,9 @@ def test_text_that_cannot_be_a_key_costs_no_look_up(world: World) -> None:
     assert world.calls == []
 
 
-def test_key_that_cannot_be_looked_up_is_not_called_wrong(world: World) -> None:
-    with world.refusing("GetItem"), pytest.raises(StoreUnavailable):
+@pytest.mark.parametrize("operation", LOOK_UP)
+def test_key_that_cannot_be_looked_up_is_not_called_wrong(world: World, operation: str) -> None:
+    with world.refusing(operation), pytest.raises(StoreUnavailable):
         world.authorize(f"Bearer {KEY}")
 
 

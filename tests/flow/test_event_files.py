@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from local.stack import ROOT
-from pixhook.flows.authorize import digest
-from pixhook.model import Image, KeyHolder, Status
-from pixhook.runtime import accounts
+from pixhook.model import Image, Status
 from tests.conftest import SETTINGS
 from tests.flow.cloud import FUNCTIONS
 from tests.flow.world import World
@@ -60,10 +58,12 @@ CASES: Mapping[str, Callable[[World, Any], bool]] = {
     "query.image": answers(200),
     "query.file": answers(302),
     "query.models": answers(200),
+    "query.account": answers(200),
     "authorize.bearer": is_allowed,
     "admin.create_account": has("account_id"),
     "admin.create_key": has("key", "key_id"),
     "admin.revoke_key": has("key_id"),
+    "admin.grant_credits": has("account_id"),
 }
 
 
@@ -82,14 +82,12 @@ def test_event_file_does_what_its_name_says(world: World, case: str) -> None:
 
 
 def prepare(world: World, *, has_ended: bool) -> None:
-    """The account, the key and the task that the files speak of."""
-    accounts().add(ACCOUNT_ID, "shop", NOW)
-    key_sha256 = digest("pxk_" + "0" * 43)
-    accounts().add_key(KeyHolder(account_id=ACCOUNT_ID, key_id=KEY_ID), key_sha256, NOW)
+    """The key and the task that the files speak of."""
+    world.put_key("pxk_" + "0" * 43, id=KEY_ID)
     task = a_task(status=Status.QUEUED)
-    world.table.add(task)
+    world.put_task(task)
     world.table.move(task, Status.PROCESSING, NOW, ref=task.ref)
     if has_ended:
         world.table.move(task, Status.STORING, NOW)
-        world.table.move(task, Status.COMPLETED, NOW, images=(IMAGE,))
+        world.table.end(task, Status.COMPLETED, NOW, images=(IMAGE,))
     world.image_hosts.serve("https://images.example/fox.png", a_picture())

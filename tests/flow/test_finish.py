@@ -2,10 +2,8 @@
 
 import io
 from base64 import b64encode
-from contextlib import AbstractContextManager
 from hashlib import sha256
 from itertools import count
-from threading import Lock
 from typing import Any
 
 import pytest
@@ -15,8 +13,9 @@ from pixhook.errors import ImageUnavailable, NotAnImage, StoreUnavailable, TaskU
 from pixhook.flows.finish import COPY_FOR, MAX_IMAGES, ODD_FOR, retry_delay
 from pixhook.model import ErrorCode, Failure, Outcome, OutcomeState, Status, Task
 from tests.conftest import SETTINGS
-from tests.flow.cloud import ServiceAnswer, service_answer, service_error
-from tests.flow.world import Died, World
+from tests.flow.cloud import ServiceAnswer, service_answer
+from tests.flow.trouble import Trouble
+from tests.flow.world import World
 from tests.support.builders import a_picture, a_task
 
 FAILURE = Failure(code=ErrorCode.CONTENT_POLICY, message="apixo failed the task.", native_code="NSFW")
@@ -130,7 +129,7 @@ def test_failure_ends_with_the_providers_reason(world: World, task: Task) -> Non
 
 def test_outcome_may_come_before_the_provider_is_known_to_have_accepted(world: World) -> None:
     task = a_task(id="tsk_2", status=Status.QUEUED, ref=None)
-    world.table.add(task)
+    world.put_task(task)
     world.put_outcome(task, FAILED)
 
     assert world.finish_all() == []
@@ -209,7 +208,7 @@ def test_outcome_of_a_task_that_is_not_there_waits_for_it(world: World) -> None:
         assert not world.is_quiet()
         world.time_passes()
 
-    world.table.add(a_task(id="tsk_2", status=Status.QUEUED))
+    world.put_task(a_task(id="tsk_2", status=Status.QUEUED))
     assert world.finish_all() == []
     assert world.is_quiet()
     assert world.task("tsk_2").status is Status.FAILED
@@ -360,55 +359,16 @@ def test_more_images_than_are_taken_fail_the_task_at_once(world: World, task: Ta
 
 # Crashes
 
+END = ["TransactWriteItems", "GetItem", "PutEvents", "UpdateItem"]
 STEPS = {
-    "success": ["GetItem", "UpdateItem", "PutObject", "PutObject", "UpdateItem", "PutEvents", "UpdateItem"],
-    "failure": ["GetItem", "UpdateItem", "PutEvents", "UpdateItem"],
+    "success": ["GetItem", "UpdateItem", "PutObject", "PutObject", *END],
+    "failure": ["GetItem", *END],
 }
 EACH_STEP = [
     pytest.param(end, number, id=f"{end}-{number}-{operation}")
     for end, operations in STEPS.items()
     for number, operation in enumerate(operations)
 ]
-
-
-class Trouble:
-    """Something that happens at one of the AWS calls, counted from 0; the two copies run side by side."""
-
-    def __init__(self, world: World, step: int) -> None:
-        self._world = world
-        self._step = step
-        self._calls = count()
-        self._is_dead = False
-        self._lock = Lock()
-
-    def dying_before(self) -> AbstractContextManager[None]:
-        """The process ends before the call is made."""
-        return self._world.disturbed(self._live_until_step)
-
-    def dying_after(self) -> AbstractContextManager[None]:
-        """The process ends when the call has taken effect, and does not learn of it."""
-        return self._world.disturbed(self._live, self._die_if_dead)
-
-    def refusal(self) -> AbstractContextManager[None]:
-        """AWS does not do what that one call asks for."""
-        return self._world.disturbed(lambda _: service_error() if self._is_at_step() else None)
-
-    def _is_at_step(self) -> bool:
-        with self._lock:
-            return next(self._calls) == self._step
-
-    def _live(self, operation: str) -> None:
-        self._die_if_dead(operation)
-        if self._is_at_step():
-            self._is_dead = True
-
-    def _live_until_step(self, operation: str) -> None:
-        self._live(operation)
-        self._die_if_dead(operation)
-
-    def _die_if_dead(self, _: str) -> None:
-        if self._is_dead:
-            raise Died
 
 
 def begin(world: World, task: Task, end: str) -> list[bytes]:
@@ -480,14 +440,14 @@ def test_contradiction_does_not_overtake_an_interrupted_copy(world: World, task:
     assert_completed(world, task, contents)
 
 
-@pytest.mark.parametrize("step", [step for step, name in enumerate(STEPS["success"][:-1]) if name == "UpdateItem"])
+@pytest.mark.parametrize("step", [STEPS["success"].index(name) for name in ("UpdateItem", "TransactWriteItems")])
 def test_of_two_ends_at_the_same_moment_one_holds(world: World, task: Task, step: int) -> None:
     begin(world, task, "success")
     calls = count()
 
     def end_it_elsewhere(_: str) -> None:
         if next(calls) == step:
-            world.table.move(task, Status.FAILED, task.created_at, failure=FAILURE)
+            world.table.end(task, Status.FAILED, task.created_at, failure=FAILURE)
 
     with world.disturbed(end_it_elsewhere):
         assert world.finish_all() == []

@@ -13,6 +13,7 @@ from datetime import timedelta
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aws_lambda_powertools.utilities.circuit_breaker.base import (
@@ -23,13 +24,29 @@ from aws_lambda_powertools.utilities.circuit_breaker.base import (
 from moto import mock_aws
 
 from pixhook import runtime
+from pixhook.aws.accounts import Accounts, Ledger
 from pixhook.aws.breakers import Breakers
 from pixhook.aws.clients import client
+from pixhook.aws.dynamodb import plain
 from pixhook.aws.outcomes import Outcomes
-from pixhook.aws.tasks import Tasks
+from pixhook.aws.tasks import Tasks, _task
 from pixhook.errors import PixhookError
+from pixhook.flows.authorize import digest
 from pixhook.flows.status import StatusRead, read_status
-from pixhook.model import Outcome, OutcomeMessage, Task
+from pixhook.model import (
+    ApiKey,
+    Caller,
+    ErrorCode,
+    Failure,
+    Movement,
+    MovementKind,
+    Outcome,
+    OutcomeMessage,
+    OutcomeState,
+    Scope,
+    Task,
+)
+from pixhook.plans import PLANS
 from tests.conftest import SETTINGS
 from tests.flow import outside
 from tests.flow.cloud import (
@@ -44,7 +61,12 @@ from tests.flow.cloud import (
     sqs_event,
 )
 from tests.flow.dialects import EVERYONE
-from tests.support.builders import ACCOUNT_ID, a_body
+from tests.support.builders import ACCOUNT_ID, NOW, a_body, a_picture, an_account, an_admin_request
+
+CALLER = Caller(
+    account_id=ACCOUNT_ID, key_id="key_1", scopes=frozenset(Scope), limits=replace(PLANS["enterprise"], requests=10**6)
+)
+"""Who makes a test's requests, if it does not say otherwise: one who may do what it likes."""
 
 PROVIDER_KEYS = {name: f"planted-key-of-{name}" for name in EVERYONE}
 CALLBACK_KEY = "sample-callback-key"
@@ -99,8 +121,14 @@ class World:
         self.image_hosts.empty()
         self.calls: list[Call] = []
         """The AWS calls of the code under test, so far."""
-        self.table = Tasks(aws("dynamodb"), SETTINGS["TASKS_TABLE"], timedelta(days=30))
+        self.accounts = Accounts(aws("dynamodb"), SETTINGS["ACCOUNTS_TABLE"])
+        """The accounts, and"""
+        self.table = Tasks(
+            aws("dynamodb"), SETTINGS["TASKS_TABLE"], Ledger(SETTINGS["ACCOUNTS_TABLE"]), timedelta(days=30)
+        )
         """The tasks, beside whatever is done to the code under test."""
+        self.while_it_waits: Callable[[], object] = lambda: None
+        """What happens while a function sleeps; no time passes."""
         self.seconds_left = 28.0
         """What a function is told of its time."""
         self._before: Hook = _undisturbed
@@ -123,12 +151,15 @@ class World:
         for remembered in (_LOCAL_FAILURES, _LOCAL_SUCCESSES, _LAST_OBSERVED_STATE):
             remembered.clear()
         breakers = Breakers(client("dynamodb"), SETTINGS["BREAKERS_TABLE"])
-        submitter = replace(runtime.submitter(), send=self.upstream.send, breakers=breakers)
+        submitter = replace(
+            runtime.submitter(), send=self.upstream.send, breakers=breakers, sleep=lambda _: self._wait()
+        )
         monkeypatch.setattr(self._functions["submit"], "submit", submitter.submit)
         monkeypatch.setattr(self._functions["poll"], "now", lambda: runtime.now() + self._ahead)
         monkeypatch.setattr(runtime.logger.registered_handler, "stream", self._log)
         self._outcomes = Outcomes(aws("sqs"), lambda: aws("s3"), QUEUE_URL, SETTINGS["IMAGES_BUCKET"])
         self._subscription = create_resources()
+        self.open_account()
         self.store_secret("PROVIDERS_SECRET", {name: {"api_key": key} for name, key in PROVIDER_KEYS.items()})
         self.store_secret("CALLBACK_KEYS_SECRET", {"primary": CALLBACK_KEY})
 
@@ -140,7 +171,7 @@ class World:
             function_name=function,
             memory_limit_in_mb=512,
             invoked_function_arn=f"arn:aws:lambda:us-east-1:123456789012:function:{function}",
-            aws_request_id="2c9c4f4e-8f6d-4c11-9a0e-0d8e6f3b7a55",
+            aws_request_id=str(uuid4()),
             get_remaining_time_in_millis=lambda: self.seconds_left * 1000,
         )
         return json.loads(json.dumps(self._functions[function].handler(event, context)))
@@ -152,22 +183,25 @@ class World:
         body: object = None,
         *,
         content_type: str | None = "application/json",
-        account_id: str = ACCOUNT_ID,
+        headers: Mapping[str, str] | None = None,
+        caller: Caller = CALLER,
     ) -> Answer:
         """A request to the API; a body that is not text is sent as JSON."""
         text = body if isinstance(body, str | None) else json.dumps(body)
-        function, event = proxy_event(method, path, text, content_type=content_type, account_id=account_id)
+        sent = {**({} if content_type is None else {"Content-Type": content_type}), **(headers or {})}
+        function, event = proxy_event(method, path, text, headers=sent, caller=caller)
         answer = self.invoke(function, event)
-        headers = {name.lower(): ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
-        return Answer(status=answer["statusCode"], headers=headers, body=answer["body"])
+        received = {name.lower(): ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
+        return Answer(status=answer["statusCode"], headers=received, body=answer["body"])
 
-    def get(self, path: str, *, account_id: str = ACCOUNT_ID) -> Answer:
+    def get(self, path: str, *, account_id: str = ACCOUNT_ID, **how: Any) -> Answer:
         """A client's reading request."""
-        return self.request("GET", path, account_id=account_id)
+        return self.request("GET", path, **{"caller": replace(CALLER, account_id=account_id), **how})
 
-    def submit(self, body: object, *, content_type: str | None = "application/json") -> Answer:
-        """A client's POST /images."""
-        return self.request("POST", "/images", body, content_type=content_type)
+    def submit(self, body: object, *, key: str | None = None, **how: Any) -> Answer:
+        """A client's POST /images, perhaps with an idempotency key."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return self.request("POST", "/images", body, headers=headers, **how)
 
     def callback(self, url: str, body: object) -> Answer:
         """A provider's call of `url`."""
@@ -203,15 +237,66 @@ class World:
 
     # What a test begins with
 
+    def open_account(self, *, balance: int = 1_000_000, **changes: Any) -> Caller:
+        """An account with so many credits; a caller who holds a key of it."""
+        account = an_account(**changes)
+        self.accounts.add(account, an_admin_request(f"add-{account.id}"))
+        if balance:
+            granted = Movement(kind=MovementKind.GRANT, credits=balance, at=NOW, source=f"grant-{account.id}")
+            self.accounts.move_credits(account.id, granted, an_admin_request(f"grant-{account.id}"))
+        return replace(CALLER, account_id=account.id, limits=account.limits)
+
     def accepted(self, **request: Any) -> Task:
         """A task that the provider has accepted."""
         answer = self.submit(a_body(**request))
         assert answer.status == 202, answer
         return self.task(answer.document["id"])
 
+    def put_task(self, task: Task) -> None:
+        """Writes a task as `submit` does, before it asks anybody."""
+        assert self.table.add(task, tasks_in_flight=10**6) is None
+
+    def put_key(self, key: str, **changes: Any) -> ApiKey:
+        """Has the account hold this key."""
+        known = ApiKey(
+            **{
+                "id": "key_1",
+                "account_id": ACCOUNT_ID,
+                "name": "",
+                "prefix": key[:10],
+                "scopes": frozenset(Scope),
+                "created_at": NOW,
+                **changes,
+            }
+        )
+        self.accounts.add_key(known, digest(key), an_admin_request(f"add-{known.id}"))
+        return known
+
     def put_outcome(self, task: Task, outcome: Outcome) -> None:
         """Puts what was learnt of the task on the queue."""
         self._outcomes.send(OutcomeMessage(task_id=task.id, provider=task.provider, outcome=outcome))
+
+    def a_success(self, task: Task) -> Outcome:
+        """The outcome of a task with an image, which can be fetched."""
+        url = self.image_hosts.serve(f"https://images.example/{task.id}.png", a_picture())
+        return Outcome(state=OutcomeState.SUCCEEDED, ref=task.ref, images=(url,))
+
+    def a_failure(self, task: Task) -> Outcome:
+        """The outcome of a task without."""
+        failure = Failure(code=ErrorCode.CONTENT_POLICY, message="No.")
+        return Outcome(state=OutcomeState.FAILED, ref=task.ref, failure=failure)
+
+    def complete(self, task: Task) -> None:
+        """Has the task end with an image."""
+        self._learn(task, self.a_success(task))
+
+    def fail(self, task: Task) -> None:
+        """Has the task end without."""
+        self._learn(task, self.a_failure(task))
+
+    def _learn(self, task: Task, outcome: Outcome) -> None:
+        self.put_outcome(task, outcome)
+        assert self.finish_all() == []
 
     def store_secret(self, setting: str, value: object) -> None:
         """Stores a secret and has the functions forget the old one; text as it stands, all else as JSON."""
@@ -239,7 +324,7 @@ class World:
 
     def tasks(self) -> list[Task]:
         """All tasks in the table."""
-        return [self.task(item["task_id"]["S"]) for item in self.items("TASKS_TABLE")]
+        return [_task(plain(item)) for item in self.items("TASKS_TABLE")]
 
     def items(self, setting: str) -> list[dict[str, Any]]:
         """All that a table holds, as DynamoDB has it."""
@@ -307,18 +392,26 @@ class World:
             self._before = self._after = _undisturbed
 
     def refusing(
-        self, *operations: str, trouble: ServiceAnswer | Exception | None = None
+        self, *operations: str, trouble: ServiceAnswer | Exception | None = None, table: str | None = None
     ) -> AbstractContextManager[None]:
-        """Has AWS give these operations `trouble`: an answer, or what the SDK raises where there is none."""
+        """Has AWS give these operations, on this table only if one is named by its setting, `trouble`.
+
+        That is an answer, or what the SDK raises where there is none.
+        """
 
         def refuse(operation: str) -> ServiceAnswer | None:
             if operation not in operations:
+                return None
+            if table and self.calls[-1].params["TableName"] != SETTINGS[table]:
                 return None
             if isinstance(trouble, Exception):
                 raise trouble
             return trouble or service_error()
 
         return self.disturbed(refuse)
+
+    def _wait(self) -> None:
+        self.while_it_waits()
 
     def _read_status(self, task: Task) -> StatusRead:
         return read_status(task, credentials=runtime.secrets().credentials(), send=self.upstream.send)

@@ -9,7 +9,8 @@ from PIL import Image as Picture
 
 from local.offers import models_of
 from pixhook.catalogue import Offer, candidates
-from pixhook.model import ImageRequest, Status, Task
+from pixhook.errors import OutOfCredits, TooManyRequests
+from pixhook.model import Account, AdminRequest, ImageRequest, Status, Task
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TASK_ID = "tsk_01JNEZ2W3GQK4T5V6X7Y8Z9ABC"
@@ -28,6 +29,27 @@ def a_body(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not ...}
 
 
+def an_error[Kind: Exception](kind: type[Kind], words: str = "") -> Kind:
+    """An error of this kind, whatever else it takes."""
+    more: dict[type[Exception], dict[str, int]] = {
+        OutOfCredits: {"required": 5, "balance": 3},
+        TooManyRequests: {"retry_after": 7},
+    }
+    return kind(words, **next((extra for known, extra in more.items() if issubclass(kind, known)), {}))
+
+
+def an_account(**changes: Any) -> Account:
+    """An account that may do what it likes."""
+    return Account(
+        **{"id": ACCOUNT_ID, "name": "Ada", "plan": "enterprise", "overrides": {}, "created_at": NOW, **changes}
+    )
+
+
+def an_admin_request(request_id: str) -> AdminRequest:
+    """What an operator asked for."""
+    return AdminRequest(id=request_id, action={"action": "..."}, result={}, at=NOW)
+
+
 def chosen(request: ImageRequest, configured: Collection[str]) -> Offer:
     """The offer that is tried first."""
     return candidates(request, configured)[0]
@@ -43,6 +65,7 @@ def a_task(**changes: Any) -> Task:
             "request": a_request(),
             "provider": "apixo",
             "native_model": "nano-banana-2",
+            "credits": 5,
             "created_at": NOW,
             "updated_at": NOW,
             "ref": "task_12345678",

@@ -60,6 +60,8 @@ def test_a_task_shows_its_request_and_where_it_stands() -> None:
         "web_search": False,
         "metadata": {},
         "provider": "apixo",
+        "credits": 5,
+        "credits_refunded": 0,
         "created_at": "2026-03-01T12:00:00.000Z",
         "updated_at": "2026-03-01T12:00:00.000Z",
         "ended_at": None,

@@ -9,6 +9,7 @@ from pixhook import errors
 from pixhook.model import ErrorCode, Failure, HttpResponse
 from pixhook.problems import CONTENT_TYPE, problem
 from pixhook.providers import PROVIDERS
+from tests.support.builders import an_error
 
 UNFORESEEN = (500, "internal_error", False)
 
@@ -16,6 +17,13 @@ ANSWERS: Mapping[type[errors.PixhookError], tuple[int, str, bool]] = {
     errors.InvalidRequest: (422, "invalid_request", False),
     errors.UnsupportedMediaType: (415, "unsupported_media_type", False),
     errors.PayloadTooLarge: (413, "payload_too_large", False),
+    errors.KeyReused: (422, "idempotency_key_reused", False),
+    errors.ScopeMissing: (403, "scope_missing", False),
+    errors.NotInPlan: (403, "not_in_plan", False),
+    errors.AccountInactive: (403, "account_inactive", False),
+    errors.OutOfCredits: (402, "out_of_credits", False),
+    errors.TooManyRequests: (429, "too_many_requests", True),
+    errors.TooManyTasks: (429, "too_many_tasks", True),
     errors.NotFound: (404, "not_found", False),
     errors.NotReady: (409, "not_ready", True),
     errors.CallbackRejected: (401, "callback_rejected", False),
@@ -86,7 +94,7 @@ def test_a_problem_is_a_document_of_rfc_9457() -> None:
 
 @pytest.mark.parametrize(("kind", "answer"), ANSWERS.items())
 def test_an_error_is_answered_by_its_kind(kind: type[errors.PixhookError], answer: tuple[int, str, bool]) -> None:
-    found = problem(kind("the words"))
+    found = problem(an_error(kind, "the words"))
     document = found.document
     assert (found.status, document["code"], document["retryable"]) == answer
     assert document["status"] == found.status
@@ -96,7 +104,7 @@ def test_an_error_is_answered_by_its_kind(kind: type[errors.PixhookError], answe
 
 @pytest.mark.parametrize("kind", [*ANSWERS, ValueError, KeyError, Exception])
 def test_the_client_reads_only_of_its_own_mistakes(kind: type[Exception]) -> None:
-    found = problem(kind("arn:aws:secret"))
+    found = problem(an_error(kind, "arn:aws:secret"))
     assert ("arn:aws:secret" in json.dumps(found.document)) is not found.is_ours
 
 
@@ -116,6 +124,16 @@ def test_a_fault_that_we_find_has_the_code_that_a_provider_would_find(code: Erro
     found = problem(errors.InvalidRequest("too long", field="prompt", code=code)).document
     assert (found["status"], found["code"], found["retryable"]) == (REFUSALS[code], code, False)
     assert found["type"] == f"urn:pixhook:problem:{code}"
+
+
+def test_an_account_without_credits_learns_how_many_it_takes() -> None:
+    document = problem(errors.OutOfCredits("no", required=5, balance=3)).document
+    assert (document["required"], document["balance"]) == (5, 3)
+
+
+@pytest.mark.parametrize("kind", [errors.TooManyRequests, errors.TooManyTasks])
+def test_who_asks_too_often_learns_when_to_ask_again(kind: type[errors.TooManyRequests]) -> None:
+    assert problem(kind("no", retry_after=17)).headers == {"retry-after": "17"}
 
 
 @pytest.mark.parametrize(("code", "status"), REFUSALS.items())

@@ -6,7 +6,8 @@ import pytest
 from aws_lambda_powertools.utilities.data_classes.api_gateway_proxy_event import APIGatewayEventRequestContext
 
 from pixhook import runtime
-from pixhook.runtime import Settings, SettingsMissing, public_base_url, resource_path
+from pixhook.api import resource_path
+from pixhook.runtime import Settings, SettingsMissing, public_base_url
 
 NAMES = [field.name for field in fields(Settings) if field.default is MISSING]
 ENVIRONMENT = {name.upper(): f"the {name}" for name in NAMES}

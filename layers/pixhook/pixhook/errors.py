@@ -3,7 +3,14 @@
     PixhookError
     ├── InvalidRequest           the client's request: carries the field at fault
     │   ├── UnsupportedMediaType
-    │   └── PayloadTooLarge
+    │   ├── PayloadTooLarge
+    │   └── KeyReused            an idempotency key that came with another request before
+    ├── ScopeMissing             the API key was not made for this
+    ├── NotInPlan                the account's plan does not have this
+    ├── AccountInactive          the account is suspended or deleted
+    ├── OutOfCredits             the account's balance does not cover the price
+    ├── TooManyRequests          the account's limits, for now
+    │   └── TooManyTasks
     ├── NotFound                 there is no such thing, or it is not the client's
     ├── NotReady                 it exists, but not yet what is asked of it
     ├── CallbackRejected         somebody who is not the provider, or a damaged URL
@@ -47,6 +54,44 @@ class UnsupportedMediaType(InvalidRequest):
 
 class PayloadTooLarge(InvalidRequest):
     """The body is larger than a request may be."""
+
+
+class KeyReused(InvalidRequest):
+    """The idempotency key came with another request before."""
+
+
+class ScopeMissing(PixhookError):
+    """The API key was not made for this."""
+
+
+class NotInPlan(PixhookError):
+    """The account's plan does not have this."""
+
+
+class AccountInactive(PixhookError):
+    """The account is suspended or deleted: it buys nothing."""
+
+
+class OutOfCredits(PixhookError):
+    """The account's balance does not cover the price; nothing was taken."""
+
+    def __init__(self, message: str, required: int, balance: int) -> None:
+        super().__init__(message)
+        self.required = required
+        self.balance = balance
+
+
+class TooManyRequests(PixhookError):
+    """The account has made as many requests as it may in this window."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds."""
+
+
+class TooManyTasks(TooManyRequests):
+    """The account has as many tasks under way as it may."""
 
 
 class NotFound(PixhookError):

@@ -5,11 +5,13 @@ id for it; an *outcome* is what a provider told us of it, by callback or status 
 publish. Whatever is in a provider's own words carries the prefix ``native_``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from pixhook.plans import PLANS, Limits
 
 type Json = Any
 """A JSON value, as `json.loads` gives it."""
@@ -134,6 +136,8 @@ class Task:
     request: ImageRequest
     provider: str
     native_model: str
+    credits: int
+    """What the account pays; it is given back where the task ends without images."""
     created_at: datetime
     updated_at: datetime
     ref: str | None = None
@@ -221,9 +225,119 @@ class Credential:
     """Replaces the documented base: a simulator, a sandbox or a proxy."""
 
 
+class Scope(StrEnum):
+    """What an API key may be used for."""
+
+    READ = "images:read"
+    WRITE = "images:write"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyHolder:
-    """Whose API key it is."""
+class ApiKey:
+    """What is known of an API key; the key itself is nowhere."""
+
+    id: str
+    account_id: str
+    name: str
+    prefix: str
+    """Its first characters, by which its owner recognises it."""
+    scopes: frozenset[Scope]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+    """To the minute or so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Who pays."""
+
+    id: str
+    name: str
+    plan: str
+    overrides: Mapping[str, int]
+    """Where the account's limits differ from its plan's."""
+    balance: int = 0
+    """Credits; always the sum of the account's movements."""
+    tasks_in_flight: int = 0
+    created_at: datetime
+    suspended_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """What the account may do."""
+        return PLANS[self.plan].with_overrides(self.overrides)
+
+
+class MovementKind(StrEnum):
+    """Why a balance changes."""
+
+    RESERVE = "reserve"
+    """With a new task: its price is taken."""
+    SETTLE = "settle"
+    """With a completed task: what was reserved is spent, and nothing moves."""
+    REFUND = "refund"
+    """With a task that has ended without images: what was reserved comes back."""
+    GRANT = "grant"
+    ADJUST = "adjust"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """One line of an account's ledger."""
+
+    kind: MovementKind
+    credits: int
+    """Added to the balance; negative where they are taken."""
+    at: datetime
+    source: str
+    """The id of the task, or of the operator's request."""
+    note: str | None = None
+    """The operator's, for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminRequest:
+    """What an operator has asked for, as it is remembered."""
+
+    id: str
+    action: Mapping[str, Json]
+    result: Mapping[str, Json]
+    """Without what is shown only once."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page[Item]:
+    """Some of a list, and where the rest begins."""
+
+    items: Sequence[Item]
+    cursor: str | None
+    """None where nothing follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who makes a request, as the authorizer has found; up to a minute ago."""
 
     account_id: str
     key_id: str
+    scopes: frozenset[Scope]
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """How many requests an account has made in the current window."""
+
+    limit: int
+    used: int
+    resets_at: int
+    """Unix seconds."""
+
+    @property
+    def remaining(self) -> int:
+        """How many more there may be."""
+        return max(0, self.limit - self.used)

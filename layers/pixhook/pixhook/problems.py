@@ -12,7 +12,14 @@ CONTENT_TYPE = "application/problem+json"
 _ERRORS: Mapping[type[Exception], tuple[HTTPStatus, str, bool]] = {
     errors.UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", False),
     errors.PayloadTooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "payload_too_large", False),
+    errors.KeyReused: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused", False),
     errors.InvalidRequest: (HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", False),
+    errors.ScopeMissing: (HTTPStatus.FORBIDDEN, "scope_missing", False),
+    errors.NotInPlan: (HTTPStatus.FORBIDDEN, "not_in_plan", False),
+    errors.AccountInactive: (HTTPStatus.FORBIDDEN, "account_inactive", False),
+    errors.OutOfCredits: (HTTPStatus.PAYMENT_REQUIRED, "out_of_credits", False),
+    errors.TooManyTasks: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_tasks", True),
+    errors.TooManyRequests: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", True),
     errors.NotFound: (HTTPStatus.NOT_FOUND, "not_found", False),
     errors.NotReady: (HTTPStatus.CONFLICT, "not_ready", True),
     errors.CallbackRejected: (HTTPStatus.UNAUTHORIZED, "callback_rejected", False),
@@ -53,10 +60,17 @@ def problem(error: Exception) -> Problem:
         detail = "The request could not be handled now. It is not at fault."
     else:
         detail = str(error)
-    where = {"field": error.field} if isinstance(error, errors.InvalidRequest) and error.field else {}
-    if type(error) is errors.InvalidRequest:
-        code = error.code
-    return Problem(status=status, document=_document(status, code, detail, is_retryable) | where)
+    extra: dict[str, Json] = {}
+    headers: dict[str, str] = {}
+    match error:
+        case errors.InvalidRequest():
+            code = error.code if type(error) is errors.InvalidRequest else code
+            extra = {"field": error.field} if error.field else {}
+        case errors.OutOfCredits():
+            extra = {"required": error.required, "balance": error.balance}
+        case errors.TooManyRequests():
+            headers = {"retry-after": str(error.retry_after)}
+    return Problem(status=status, document=_document(status, code, detail, is_retryable) | extra, headers=headers)
 
 
 def _refusal(error: errors.ProviderRefused) -> Problem:

@@ -5,22 +5,19 @@ Rule 2: each thing is made once per environment, and only by a function that ask
 where they are needed, so that `authorize` does not load what only `finish` uses.
 """
 
-import json
 import os
-import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 
 from pixhook.aws.clients import client
-from pixhook.problems import CONTENT_TYPE, problem
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
     from aws_lambda_powertools.utilities.data_classes.api_gateway_proxy_event import (
         APIGatewayEventRequestContext,
     )
@@ -89,9 +86,15 @@ def now() -> datetime:
 @cache
 def tasks() -> "Tasks":
     """The task store."""
+    from pixhook.aws.accounts import Ledger
     from pixhook.aws.tasks import Tasks
 
-    return Tasks(client("dynamodb"), settings().tasks_table, timedelta(days=int(settings().retention_days)))
+    return Tasks(
+        client("dynamodb"),
+        settings().tasks_table,
+        Ledger(settings().accounts_table),
+        timedelta(days=int(settings().retention_days)),
+    )
 
 
 @cache
@@ -156,6 +159,7 @@ def submitter() -> "Submitter":
         breakers=Breakers(client("dynamodb"), settings().breakers_table),
         send=HttpSender(),
         clock=now,
+        sleep=time.sleep,
     )
 
 
@@ -196,43 +200,3 @@ def public_base_url(context: "APIGatewayEventRequestContext") -> str:
     if not path.endswith(context.resource_path):
         raise SettingsMissing(f"PublicBaseUrl has to be set: {path} does not tell where the API is")
     return f"https://{context.domain_name}{path.removesuffix(context.resource_path)}"
-
-
-def resource_path(event: Mapping[str, Any]) -> str:
-    """The request's path as the template knows it: without a custom domain's base path or a slash at the end."""
-    parameters = event["pathParameters"] or {}
-    return re.sub(r"\{(\w+)\+?\}", lambda parameter: str(parameters[parameter[1]]), event["resource"])
-
-
-def api() -> "APIGatewayRestResolver":
-    """A resolver whose errors are problem documents. It routes by what API Gateway has routed by."""
-    from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-    from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-
-    from pixhook.errors import NotFound
-
-    class Resolver(APIGatewayRestResolver):
-        def resolve(self, event: Any, context: Any) -> dict[str, Any]:
-            return super().resolve({**event, "path": resource_path(event)}, context)
-
-    app = Resolver()
-
-    def answer(error: Exception) -> "Response[str]":
-        found = problem(error)
-        if found.is_ours:
-            logger.error("request failed", exc_info=error)
-        else:
-            logger.info("request refused", extra={"code": found.document["code"], "reason": found.document["detail"]})
-        return Response(
-            status_code=found.status,
-            content_type=CONTENT_TYPE,
-            body=json.dumps(found.document),
-            headers=dict(found.headers),
-        )
-
-    def no_route(_: NotFoundError) -> "Response[str]":
-        return answer(NotFound("There is no such path."))
-
-    app.exception_handler(Exception)(answer)
-    app.exception_handler(NotFoundError)(no_route)
-    return app

@@ -11,9 +11,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pixhook.errors import StoreUnavailable
 
-CONDITION_FAILED = "ConditionalCheckFailedException"
-"""DynamoDB's name for a condition that did not hold."""
-
 # All attempts together end before the functions do, so that a service that is silent gets its own answer.
 _CONFIG = Config(
     connect_timeout=1,

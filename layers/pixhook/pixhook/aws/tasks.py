@@ -1,76 +1,106 @@
-"""TasksTable: one item per task. Every change of status is a conditional write."""
+"""TasksTable: one item per task. Every change of status is a conditional write.
+
+A task begins and ends in a transaction with its account's balance, so that neither is ever true without the other.
+"""
 
 import json
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from pixhook.aws.clients import CONDITION_FAILED, error_code, translated
-from pixhook.lifecycle import is_terminal, sources
-from pixhook.model import Attempt, ErrorCode, Failure, Image, ImageRequest, Json, Status, Task
+from pixhook.aws.accounts import Ledger
+from pixhook.aws.clients import error_code, translated
+from pixhook.aws.dynamodb import CONDITION_FAILED, failed_conditions, moment, persistently, plain, text, typed
+from pixhook.errors import AccountInactive, OutOfCredits, TooManyTasks
+from pixhook.lifecycle import sources
+from pixhook.model import (
+    Attempt,
+    ErrorCode,
+    Failure,
+    Image,
+    ImageRequest,
+    Json,
+    Movement,
+    MovementKind,
+    Status,
+    Task,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_to_dynamodb = TypeSerializer().serialize
-_from_dynamodb = TypeDeserializer().deserialize
+_BUSY_SECONDS = 5
+"""When to try again where too many tasks are under way: nobody knows, and images take longer than this."""
 
 
 class Tasks:
     """The tasks of all accounts."""
 
-    def __init__(self, dynamodb: "DynamoDBClient", table: str, retention: timedelta) -> None:
+    def __init__(self, dynamodb: "DynamoDBClient", table: str, ledger: Ledger, retention: timedelta) -> None:
         self._dynamodb = dynamodb
         self._table = table
+        self._ledger = ledger
         self._retention = retention
 
-    def add(self, task: Task) -> None:
-        """Writes a new task. Raises `StoreUnavailable`; an id that exists is never overwritten."""
+    def add(self, task: Task, *, tasks_in_flight: int) -> Task | None:
+        """Writes a new task and takes its price, where its account has fewer than `tasks_in_flight` under way.
+
+        None if that was done; else the task that is there under this id, and nothing was done.
+
+        Raises:
+            OutOfCredits, TooManyTasks, AccountInactive: the account does not have what it takes; nothing was done.
+            StoreUnavailable: whether it was done is not known.
+        """
+        nonce = uuid4().hex
+        put = {
+            "TableName": self._table,
+            "Item": typed(self._item(task) | {"nonce": nonce}),
+            "ConditionExpression": "attribute_not_exists(task_id)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        taken = Movement(kind=MovementKind.RESERVE, credits=-task.credits, at=task.created_at, source=task.id)
+        reserve = self._ledger.reserve(task.account_id, taken, tasks_in_flight=tasks_in_flight)
         with translated("write the task"):
             try:
-                self._put(task)
+                self._transact([{"Put": put}, *reserve])
             except ClientError as error:
-                if error_code(error) != CONDITION_FAILED or not self._is_same(task):
-                    raise
+                failed = failed_conditions(error)
+                if 0 in failed:
+                    # Ours: written by an earlier try of the SDK's, whose answer was lost.
+                    return None if failed[0]["nonce"] == nonce else _task(failed[0])
+                if 1 in failed:
+                    raise _not_reserved(failed[1], task.credits, tasks_in_flight) from None
+                raise
+        return None
 
-    def _is_same(self, task: Task) -> bool:
-        """Whether it is this very task that is there: written by an earlier try of the SDK's, whose answer was lost."""
-        found = self.get(task.id)
-        return found is not None and found.account_id == task.account_id
-
-    def _put(self, task: Task) -> None:
-        self._dynamodb.put_item(
-            TableName=self._table,
-            Item=_typed(
-                {
-                    "task_id": task.id,
-                    "account_id": task.account_id,
-                    "status": task.status,
-                    "model": task.request.model,
-                    "provider": task.provider,
-                    "native_model": task.native_model,
-                    # As text: metadata and options come back exactly as they came, floats and all.
-                    "request": json.dumps(asdict(task.request), separators=(",", ":"), ensure_ascii=False),
-                    "created_at": _text(task.created_at),
-                    "updated_at": _text(task.updated_at),
-                    "expires_at": int((task.created_at + self._retention).timestamp()),
-                }
-            ),
-            ConditionExpression="attribute_not_exists(task_id)",
-        )
+    def _item(self, task: Task) -> "dict[str, Json]":
+        return {
+            "task_id": task.id,
+            "account_id": task.account_id,
+            "status": task.status,
+            "model": task.request.model,
+            "provider": task.provider,
+            "native_model": task.native_model,
+            "credits": task.credits,
+            # As text: metadata and options come back exactly as they came, floats and all.
+            "request": json.dumps(asdict(task.request), separators=(",", ":"), ensure_ascii=False),
+            "created_at": text(task.created_at),
+            "updated_at": text(task.updated_at),
+            "expires_at": int((task.created_at + self._retention).timestamp()),
+        }
 
     def get(self, task_id: str) -> Task | None:
         """The task as it is now: the read is consistent. Raises `StoreUnavailable`."""
         with translated("read the task"):
             answer = self._dynamodb.get_item(
-                TableName=self._table, Key=_typed({"task_id": task_id}), ConsistentRead=True
+                TableName=self._table, Key=typed({"task_id": task_id}), ConsistentRead=True
             )
-        return _task(answer["Item"]) if "Item" in answer else None
+        return _task(plain(answer["Item"])) if "Item" in answer else None
 
     def find(self, provider: str, ref: str) -> Task | None:
         """The task that the provider knows as `ref`; the index is a moment behind. Raises `StoreUnavailable`."""
@@ -79,13 +109,23 @@ class Tasks:
                 TableName=self._table,
                 IndexName="by_upstream",
                 KeyConditionExpression="upstream = :upstream",
-                ExpressionAttributeValues=_typed({":upstream": _upstream(provider, ref)}),
+                ExpressionAttributeValues=typed({":upstream": _upstream(provider, ref)}),
                 Limit=1,
             )
         found = answer["Items"]
-        return self.get(_from_dynamodb(found[0]["task_id"])) if found else None
+        return self.get(plain(found[0])["task_id"]) if found else None
 
     def move(
+        self, task: Task, to: Status, now: datetime, *, ref: str | None = None, native_charge: str | None = None
+    ) -> Task | None:
+        """The task after its move `to` another status; None where it no longer stood where it may move from.
+
+        Raises:
+            StoreUnavailable: whether it moved is not known.
+        """
+        return self._update(task.id, _moved(task, to, now, ref, native_charge), only_from=sources(to))
+
+    def end(
         self,
         task: Task,
         to: Status,
@@ -96,23 +136,29 @@ class Tasks:
         images: tuple[Image, ...] = (),
         failure: Failure | None = None,
     ) -> Task | None:
-        """The task after its move `to` another status; None where it no longer stood where it may move from.
+        """The task after its end, its price settled or given back; None where it no longer stood where it may end so.
 
         Raises:
-            StoreUnavailable: whether it moved is not known.
+            StoreUnavailable: whether it ended is not known.
         """
-        changes: dict[str, Json] = {"status": to, "updated_at": _text(now)}
-        if is_terminal(to):
-            changes["ended_at"] = _text(now)
-        if ref is not None:
-            changes |= {"ref": ref, "upstream": _upstream(task.provider, ref)}
-        if native_charge is not None:
-            changes["native_charge"] = native_charge
+        changes = _moved(task, to, now, ref, native_charge) | {"ended_at": text(now)}
         if images:
             changes["images"] = [asdict(image) for image in images]
         if failure is not None:
             changes["failure"] = _stored(failure)
-        return self._update(task.id, changes, only_from=sources(to))
+        if to is Status.COMPLETED:
+            movement = Movement(kind=MovementKind.SETTLE, credits=0, at=now, source=task.id)
+        else:
+            movement = Movement(kind=MovementKind.REFUND, credits=task.credits, at=now, source=task.id)
+        update = {"Update": self._change(task.id, changes, only_from=sources(to))}
+        with translated("end the task"):
+            try:
+                self._transact([update, *self._ledger.release(task.account_id, movement)])
+            except ClientError as error:
+                if 0 in failed_conditions(error):
+                    return None
+                raise
+        return self.get(task.id)
 
     def reroute(self, task: Task, now: datetime) -> bool:
         """Notes that the task is now another provider's, while it is still queued; whether it was.
@@ -126,47 +172,68 @@ class Tasks:
             "attempts": [
                 {"provider": attempt.provider, "failure": _stored(attempt.failure)} for attempt in task.attempts
             ],
-            "updated_at": _text(now),
+            "updated_at": text(now),
         }
         return self._update(task.id, changes, only_from=frozenset({Status.QUEUED})) is not None
 
     def mark_published(self, task: Task, now: datetime) -> None:
         """Notes that the task's event is out. Raises `StoreUnavailable`."""
-        self._update(task.id, {"published_at": _text(now)}, only_from=frozenset({task.status}))
+        self._update(task.id, {"published_at": text(now)}, only_from=frozenset({task.status}))
 
     def _update(self, task_id: str, changes: "Mapping[str, Json]", only_from: frozenset[Status]) -> Task | None:
-        assignments = ", ".join(f"#{name} = :{name}" for name in changes)
-        expected = {f":from_{status}": status for status in sorted(only_from)}
+        change = self._change(task_id, changes, only_from)
         with translated("update the task"):
             try:
-                answer = self._dynamodb.update_item(
-                    TableName=self._table,
-                    Key=_typed({"task_id": task_id}),
-                    UpdateExpression=f"SET {assignments}",
-                    ConditionExpression=f"#status IN ({', '.join(expected)})",
-                    ExpressionAttributeNames={f"#{name}": name for name in {*changes, "status"}},
-                    ExpressionAttributeValues=_typed(
-                        {**{f":{name}": value for name, value in changes.items()}, **expected}
-                    ),
-                    ReturnValues="ALL_NEW",
-                )
+                answer = persistently(lambda: self._dynamodb.update_item(**change, ReturnValues="ALL_NEW"))
             except ClientError as error:
                 if error_code(error) == CONDITION_FAILED:
                     return None
                 raise
-        return _task(answer["Attributes"])
+        return _task(plain(answer["Attributes"]))
+
+    def _change(self, task_id: str, changes: "Mapping[str, Json]", only_from: frozenset[Status]) -> "dict[str, Any]":
+        expected = {f":from_{status}": status for status in sorted(only_from)}
+        values = {**{f":{name}": value for name, value in changes.items()}, **expected}
+        return {
+            "TableName": self._table,
+            "Key": typed({"task_id": task_id}),
+            "UpdateExpression": f"SET {', '.join(f'#{name} = :{name}' for name in changes)}",
+            "ConditionExpression": f"#status IN ({', '.join(expected)})",
+            "ExpressionAttributeNames": {f"#{name}": name for name in {*changes, "status"}},
+            "ExpressionAttributeValues": typed(values),
+        }
+
+    def _transact(self, writes: "list[Any]") -> None:
+        persistently(lambda: self._dynamodb.transact_write_items(TransactItems=writes))
+
+
+def _moved(task: Task, to: Status, now: datetime, ref: str | None, native_charge: str | None) -> "dict[str, Json]":
+    changes = {"status": to, "updated_at": text(now)}
+    if ref is not None:
+        changes |= {"ref": ref, "upstream": _upstream(task.provider, ref)}
+    if native_charge is not None:
+        changes["native_charge"] = native_charge
+    return changes
+
+
+def _not_reserved(account: "Mapping[str, Any]", price: int, tasks_in_flight: int) -> Exception:
+    """Why an account, as it is, was not charged."""
+    if not account or "deleted_at" in account:
+        return AccountInactive("The account is closed.")
+    if "suspended_at" in account:
+        return AccountInactive("The account is suspended.")
+    balance = int(account["balance"])
+    if balance < price:
+        return OutOfCredits(f"It costs {price} credits; the account has {balance}.", required=price, balance=balance)
+    message = f"{tasks_in_flight} tasks under way are all that the plan has."
+    return TooManyTasks(message, retry_after=_BUSY_SECONDS)
 
 
 def _upstream(provider: str, ref: str) -> str:
     return f"{provider}#{ref}"
 
 
-def _typed(item: "Mapping[str, Json]") -> dict[str, Any]:
-    return {name: _to_dynamodb(value) for name, value in item.items()}
-
-
-def _task(typed: "Mapping[str, Any]") -> Task:
-    item = {name: _from_dynamodb(value) for name, value in typed.items()}
+def _task(item: "Mapping[str, Any]") -> Task:
     request = json.loads(item["request"])
     return Task(
         id=item["task_id"],
@@ -175,6 +242,7 @@ def _task(typed: "Mapping[str, Any]") -> Task:
         request=ImageRequest(**{**request, "images": tuple(request["images"])}),
         provider=item["provider"],
         native_model=item["native_model"],
+        credits=int(item["credits"]),
         created_at=datetime.fromisoformat(item["created_at"]),
         updated_at=datetime.fromisoformat(item["updated_at"]),
         ref=item.get("ref"),
@@ -182,8 +250,8 @@ def _task(typed: "Mapping[str, Any]") -> Task:
         images=tuple(_image(image) for image in item.get("images", ())),
         failure=_failure(item["failure"]) if "failure" in item else None,
         native_charge=item.get("native_charge"),
-        ended_at=_moment(item.get("ended_at")),
-        published_at=_moment(item.get("published_at")),
+        ended_at=moment(item.get("ended_at")),
+        published_at=moment(item.get("published_at")),
     )
 
 
@@ -202,11 +270,3 @@ def _attempt(item: "Mapping[str, Any]") -> Attempt:
 
 def _failure(item: "Mapping[str, Any]") -> Failure:
     return Failure(**{**item, "code": ErrorCode(item["code"])})
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

@@ -51,6 +51,9 @@ class Tasks(Protocol):
     def get(self, task_id: str) -> Task | None: ...
     def find(self, provider: str, ref: str) -> Task | None: ...
     def move(
+        self, task: Task, to: Status, now: datetime, *, ref: str | None = None, native_charge: str | None = None
+    ) -> Task | None: ...
+    def end(
         self,
         task: Task,
         to: Status,
@@ -165,13 +168,14 @@ class Finisher:
             return task
         target = advance(task, outcome)
         if target is Status.FAILED:
-            return self._move(
+            return self._end(
                 task, target, ref=outcome.ref, native_charge=outcome.native_charge, failure=outcome.failure
             )
         if target is not Status.STORING:
             return task
         if task.status is not Status.STORING:
-            task = self._move(task, target, ref=outcome.ref, native_charge=outcome.native_charge)
+            moved = self.tasks.move(task, target, self.clock(), ref=outcome.ref, native_charge=outcome.native_charge)
+            task = moved or self.tasks.get(task.id) or task
         if task.status is not Status.STORING:
             return task  # somebody else was faster and took it elsewhere
         try:
@@ -181,12 +185,12 @@ class Finisher:
             if self.clock() < task.updated_at + _patience(error):
                 raise
             _log.warning("images not copied", extra={"reason": repr(error)})
-            return self._move(task, Status.FAILED, failure=_storage_failed(error))
-        return self._move(task, Status.COMPLETED, images=stored)
+            return self._end(task, Status.FAILED, failure=_storage_failed(error))
+        return self._end(task, Status.COMPLETED, images=stored)
 
-    def _move(self, task: Task, to: Status, **changes: Any) -> Task:
-        """The task moved, or as somebody else has moved it meanwhile."""
-        return self.tasks.move(task, to, self.clock(), **changes) or self.tasks.get(task.id) or task
+    def _end(self, task: Task, to: Status, **changes: Any) -> Task:
+        """The task ended, or as somebody else has moved it meanwhile."""
+        return self.tasks.end(task, to, self.clock(), **changes) or self.tasks.get(task.id) or task
 
     def _copy_all(self, task: Task, sources: tuple[str, ...]) -> tuple[Image, ...]:
         if len(sources) > MAX_IMAGES:

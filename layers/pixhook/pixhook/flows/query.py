@@ -1,16 +1,18 @@
-"""GET: what there is to know of a task, and of the models. Another account's task looks as if it did not exist."""
+"""GET: what there is to know of a task, the models and the account. Another's task looks as if it did not exist."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 
 from pixhook.catalogue import MODELS, Offer
-from pixhook.errors import NotFound, NotReady
+from pixhook.errors import InvalidRequest, NotFound, NotReady
 from pixhook.lifecycle import is_terminal
-from pixhook.model import Json, Task
+from pixhook.model import Account, Json, Task
 from pixhook.providers import PROVIDERS
 
 _TASK_ID = re.compile("tsk_[0-9A-HJKMNP-TV-Z]{26}")
+
+DEFAULT_PAGE, MAX_PAGE = 50, 200
 
 DOWNLOAD_SECONDS = 15 * 60
 """How long a presigned download URL is good for."""
@@ -27,6 +29,31 @@ def find_task(task_id: str, *, account_id: str, get: Callable[[str], Task | None
     if task is None or task.account_id != account_id:
         raise NotFound("There is no such image.")
     return task
+
+
+def find_account(account_id: str, get: Callable[[str], Account | None]) -> Account:
+    """The caller's account.
+
+    Raises:
+        NotFound: it was deleted a moment ago.
+        StoreUnavailable: it cannot be read now.
+    """
+    account = get(account_id)
+    if account is None or account.deleted_at:
+        raise NotFound("There is no such account.")
+    return account
+
+
+def page_limits(parameters: Mapping[str, str]) -> tuple[int, str | None]:
+    """How many items a list is to have, and from where.
+
+    Raises:
+        InvalidRequest: with the parameter at fault.
+    """
+    limit, cursor = parameters.get("limit", str(DEFAULT_PAGE)), parameters.get("cursor")
+    if not re.fullmatch("[0-9]{1,4}", limit) or int(limit) not in range(1, MAX_PAGE + 1):
+        raise InvalidRequest(f"limit has to be a number from 1 to {MAX_PAGE}.", field="limit")
+    return int(limit), cursor
 
 
 def models(configured: Collection[str]) -> list[dict[str, Json]]:

@@ -4,13 +4,17 @@ Rule 1: nothing is sent before the task is written, so that whatever the provide
 Rule 2: another provider is asked only after a definite refusal that is the provider's own trouble. A refusal of the
 request or its content is the client's answer; and after an unclear answer nobody is asked again: the callback or the
 poller settles the task.
-Rule 3: once a provider may have accepted, the client is not told to try again, whatever else fails.
+Rule 3: a task's id is its idempotency: who finds it taken has bought nothing, and gets the task that is there.
+Rule 4: once a provider may have accepted, the client is not told to try again, whatever else fails.
 """
 
+import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Protocol
 
 from ulid import ULID
@@ -19,8 +23,11 @@ from pixhook import catalogue
 from pixhook.callbacks import callback_url
 from pixhook.catalogue import Offer
 from pixhook.errors import (
+    InvalidRequest,
+    KeyReused,
     NoAnswer,
     NotAsked,
+    NotInPlan,
     NotSent,
     ProviderInTrouble,
     ProviderRefused,
@@ -30,6 +37,7 @@ from pixhook.errors import (
 from pixhook.flows.poll import first_turn
 from pixhook.model import (
     Attempt,
+    Caller,
     Credential,
     ErrorCode,
     Failure,
@@ -43,6 +51,7 @@ from pixhook.model import (
     Status,
     Task,
 )
+from pixhook.plans import PROVIDER_OPTIONS
 from pixhook.providers import PROVIDERS
 from pixhook.providers.base import Polling
 
@@ -55,13 +64,20 @@ _LAST_STEPS_SECONDS = 4.0
 _LEAST_SECONDS = 5.0
 """With less than this nobody is asked: an answer that is not waited for is a purchase that nobody knows of."""
 
+ANSWER_SECONDS = 28.0
+"""So long after a task's beginning the request that made it has its answer, or its process is dead."""
+
+_LOOK_AGAIN_SECONDS = 0.25
+
+_IDEMPOTENCY_KEY = re.compile("[!-~]{1,255}")
+
 _log = logging.getLogger(__name__)
 
 
 class Tasks(Protocol):
     """What submitting asks of the task store."""
 
-    def add(self, task: Task) -> None: ...
+    def add(self, task: Task, *, tasks_in_flight: int) -> Task | None: ...
     def get(self, task_id: str) -> Task | None: ...
     def move(self, task: Task, to: Status, now: datetime, *, ref: str | None = None) -> Task | None: ...
     def reroute(self, task: Task, now: datetime) -> bool: ...
@@ -90,6 +106,26 @@ def new_task_id(now: datetime) -> str:
     return f"tsk_{ULID.from_datetime(now)}"
 
 
+def keyed_task_id(account_id: str, idempotency_key: str) -> str:
+    """The id of the one task that the account begins with this key; two keys never give the same.
+
+    Raises:
+        InvalidRequest: it is not an idempotency key.
+    """
+    if not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+        raise InvalidRequest("Idempotency-Key takes 1 to 255 visible ASCII characters.", field="Idempotency-Key")
+    return f"tsk_{ULID(sha256(f'{account_id} {idempotency_key}'.encode()).digest()[:16])}"
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What came of a submit."""
+
+    task: Task
+    is_replay: bool = False
+    """Whether an earlier request had made the task, so that this one did nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Submitter:
     """Submits requests, in the world that it is given."""
@@ -100,25 +136,31 @@ class Submitter:
     breakers: Breakers
     send: Callable[[HttpRequest, float], HttpResponse]
     clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
 
     def submit(
         self,
         request: ImageRequest,
         *,
-        account_id: str,
+        caller: Caller,
         base_url: str,
         task_id: str,
         credentials: Mapping[str, Credential],
         callback_keys: Sequence[str],
         time_left: Callable[[], float],
-    ) -> Task:
+    ) -> Submitted:
         """The task, written and sent upstream. `time_left` says in how many seconds this process will be stopped.
 
         Raises:
-            InvalidRequest: no provider can express it; nothing was written or sent.
+            InvalidRequest, NotInPlan: it cannot be taken as it is; nothing was written or sent.
+            KeyReused: there is a task under this id, and it was another request that made it; nothing was sent.
+            OutOfCredits, TooManyTasks, AccountInactive: the account cannot have it; nothing was written or sent.
             ProviderRefused: the last provider that was asked said no; the task will end as failed.
-            StoreUnavailable: the task was not written, and nothing was sent.
+            StoreUnavailable: nothing was sent.
         """
+        limits = caller.limits
+        if request.provider_options and PROVIDER_OPTIONS not in limits.features:
+            raise NotInPlan("The account's plan does not have provider_options.")
         candidates = (  # made when it is their turn: most often the first takes it
             _Candidate(
                 offer=offer,
@@ -133,15 +175,18 @@ class Submitter:
         now = self.clock()
         task = Task(
             id=task_id,
-            account_id=account_id,
+            account_id=caller.account_id,
             status=Status.QUEUED,
             request=request,
             provider=first.offer.provider,
             native_model=first.offer.native_model,
+            credits=catalogue.MODELS[request.model].price(request),
             created_at=now,
             updated_at=now,
         )
-        self.tasks.add(task)
+        earlier = self.tasks.add(task, tasks_in_flight=limits.tasks_in_flight)
+        if earlier is not None:
+            return Submitted(self._replayed(earlier, request, time_left), is_replay=True)
         trouble = self._try(first, task, time_left)
         for candidate in candidates:
             if not isinstance(trouble, ProviderInTrouble):
@@ -153,7 +198,21 @@ class Submitter:
             trouble = self._try(candidate, task, time_left)
         if isinstance(trouble, ProviderRefused):
             raise self._refused(task, trouble)
-        return trouble
+        return Submitted(trouble)
+
+    def _replayed(self, task: Task, request: ImageRequest, time_left: Callable[[], float]) -> Task:
+        """The task of an earlier request with the same id, once that one has had its answer, or ought to have had it.
+
+        Raises:
+            KeyReused: that was another request.
+        """
+        if _as_sent(task.request) != _as_sent(request):
+            raise KeyReused("This idempotency key came with another request before.", field="Idempotency-Key")
+        answered_by = task.created_at + timedelta(seconds=ANSWER_SECONDS)
+        while task.status is Status.QUEUED and self.clock() < answered_by and time_left() > _LAST_STEPS_SECONDS:
+            self.sleep(_LOOK_AGAIN_SECONDS)
+            task = self.tasks.get(task.id) or task
+        return task
 
     def _try(self, candidate: "_Candidate", task: Task, time_left: Callable[[], float]) -> Task | ProviderRefused:
         """The task, accepted or unclear; or why this provider does not take it."""
@@ -230,6 +289,11 @@ class _Candidate:
     offer: Offer
     request: HttpRequest
     credential: Credential
+
+
+def _as_sent(request: ImageRequest) -> str:
+    """The request as a text that tells whether it is the same: in Python, 1 and 1.0 and True are."""
+    return json.dumps(asdict(request), sort_keys=True)
 
 
 def _rerouted(task: Task, failure: Failure, offer: Offer) -> Task:

@@ -1,6 +1,5 @@
-"""GET /images/...: a client's own tasks and files. And what an operator does with accounts and keys."""
+"""GET: a client's own tasks and files, and the models."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -8,13 +7,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pixhook.catalogue import MODELS
-from pixhook.errors import InvalidRequest, NotFound, StoreUnavailable
 from pixhook.flows.query import DOWNLOAD_SECONDS
+from pixhook.lifecycle import is_terminal
 from pixhook.model import ErrorCode, Failure, Image, Status, Task
 from pixhook.problems import CONTENT_TYPE
 from tests.conftest import SETTINGS
 from tests.flow.world import Answer, World
-from tests.support.builders import ACCOUNT_ID, NOW, TASK_ID, a_task
+from tests.support.builders import NOW, TASK_ID, a_task
 
 IMAGES = tuple(
     Image(
@@ -34,11 +33,11 @@ FAILURE = Failure(code=ErrorCode.CONTENT_POLICY, message="apixo failed the task.
 def a_task_in(world: World, status: Status, **changes: Any) -> Task:
     """A task that has come this far, in the table."""
     task = a_task(status=Status.QUEUED)
-    world.table.add(task)
-    way = {Status.COMPLETED: [Status.STORING, Status.COMPLETED]}.get(status, [status])
-    for step in way:
-        task = world.table.move(task, step, NOW, **(changes if step is status else {})) or task
-    return task
+    world.put_task(task)
+    if status is Status.COMPLETED:
+        world.table.move(task, Status.STORING, NOW)
+    arrive = world.table.end if is_terminal(status) else world.table.move
+    return arrive(task, status, NOW, **changes) or task
 
 
 def assert_problem(answer: Answer, status: int, code: str) -> None:
@@ -139,7 +138,7 @@ def test_file_is_a_redirect_to_where_it_can_be_read_for_a_while(world: World, nu
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.PROCESSING, Status.STORING])
 def test_file_of_a_task_that_goes_on_is_not_ready(world: World, status: Status) -> None:
     if status is Status.QUEUED:
-        world.table.add(a_task(status=status))
+        world.put_task(a_task(status=status))
     else:
         a_task_in(world, status)
 
@@ -162,92 +161,3 @@ def test_file_is_named_by_its_number_alone(world: World, number: str) -> None:
     a_task_in(world, Status.COMPLETED, images=IMAGES)
 
     assert_problem(world.get(f"/images/{TASK_ID}/files/{number}"), 404, "not_found")
-
-
-# Accounts and keys
-
-
-def a_key(world: World) -> dict[str, str]:
-    """A new key of a new account, and both their ids."""
-    account = world.invoke("admin", {"action": "create_account", "name": "Ada"})
-    return {**account, **world.invoke("admin", {"action": "create_key", **account})}
-
-
-def test_new_key_opens_the_api_for_its_account(world: World) -> None:
-    made = a_key(world)
-
-    policy = world.authorize(f"Bearer {made['key']}")
-
-    assert policy["principalId"] == made["account_id"]
-    assert policy["context"] == {"account_id": made["account_id"], "key_id": made["key_id"]}
-
-
-def test_revoked_key_opens_nothing_and_leaves_the_accounts_others(world: World) -> None:
-    first = a_key(world)
-    second = world.invoke("admin", {"action": "create_key", "account_id": first["account_id"]})
-
-    for _ in range(2):  # a second time changes nothing
-        revoked = world.invoke("admin", {"action": "revoke_key", "key_id": first["key_id"]})
-        assert revoked == {"key_id": first["key_id"]}
-
-    with pytest.raises(Exception, match=r"^Unauthorized$"):
-        world.authorize(f"Bearer {first['key']}")
-    assert world.authorize(f"Bearer {second['key']}")["principalId"] == first["account_id"]
-
-
-def test_key_itself_is_neither_stored_nor_logged(world: World) -> None:
-    made = a_key(world)
-    world.authorize(f"Bearer {made['key']}")
-    world.invoke("admin", {"action": "revoke_key", "key_id": made["key_id"]})
-
-    seen = json.dumps([world.items("ACCOUNTS_TABLE"), world.log()])
-    assert made["key_id"] in seen
-    assert made["key"] not in seen
-    assert made["key"].removeprefix("pxk_")[10:] not in seen
-
-
-def test_every_account_and_key_is_another(world: World) -> None:
-    made = [a_key(world) for _ in range(3)]
-
-    for name in ("account_id", "key_id", "key"):
-        assert len({entry[name] for entry in made}) == 3
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        None,
-        [],
-        {},
-        {"action": "delete_everything"},
-        {"action": "create_account"},
-        {"action": "create_account", "name": ""},
-        {"action": "create_account", "name": "x" * 201},
-        {"action": "create_account", "name": 7},
-        {"action": "create_account", "name": "Ada", "admin": True},
-        {"action": "create_key"},
-        {"action": "revoke_key", "account_id": ACCOUNT_ID},
-    ],
-    ids=lambda event: json.dumps(event)[:60],
-)
-def test_action_that_there_is_not_does_nothing(world: World, event: object) -> None:
-    with pytest.raises(InvalidRequest):
-        world.invoke("admin", event)
-    assert world.items("ACCOUNTS_TABLE") == []
-
-
-def test_key_needs_an_account(world: World) -> None:
-    with pytest.raises(NotFound, match="acc_2"):
-        world.invoke("admin", {"action": "create_key", "account_id": "acc_2"})
-    assert world.items("ACCOUNTS_TABLE") == []
-
-
-def test_key_that_there_is_not_cannot_be_revoked(world: World) -> None:
-    with pytest.raises(NotFound, match="key_2"):
-        world.invoke("admin", {"action": "revoke_key", "key_id": "key_2"})
-
-
-@pytest.mark.parametrize("operation", ["PutItem", "TransactWriteItems", "UpdateItem"])
-def test_action_that_aws_does_not_do_fails_aloud(world: World, operation: str) -> None:
-    with world.refusing(operation), pytest.raises(StoreUnavailable, match="InternalServerError"):
-        world.invoke("admin", {"action": "revoke_key", "key_id": a_key(world)["key_id"]})

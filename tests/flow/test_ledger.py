@@ -1,0 +1,175 @@
+"""Money is exact: whatever is asked, answered, repeated or cut short, each balance is the sum of its movements."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from pixhook.errors import PixhookError
+from pixhook.lifecycle import is_terminal
+from pixhook.model import MovementKind, Status, Task
+from tests.conftest import SETTINGS
+from tests.flow.outside import Provider
+from tests.flow.trouble import Trouble
+from tests.flow.world import Died, World, a_world
+from tests.support.builders import a_body
+
+ANSWERS: dict[str, Provider | None] = {
+    "accepts": None,
+    "refuses": lambda _: httpx.Response(400),
+    "is in trouble": lambda _: httpx.Response(503),
+    "is unclear": lambda _: httpx.Response(502),
+}
+
+
+@dataclass(frozen=True)
+class Mishap:
+    """What happens at one of the AWS calls of a step."""
+
+    call: int
+    kind: Callable[[Trouble], AbstractContextManager[None]]
+
+    def at(self, world: World) -> AbstractContextManager[None]:
+        return self.kind(Trouble(world, self.call))
+
+
+def overtaken(trouble: Trouble) -> AbstractContextManager[None]:
+    """Every task that has not ended is ended by somebody else, in the middle of what is being done."""
+    world = trouble.world
+
+    def end_all() -> None:
+        for task in world.tasks():
+            world.table.end(task, Status.FAILED, task.created_at, failure=world.a_failure(task).failure)
+
+    return trouble.overtaken(end_all)
+
+
+mishaps = st.none() | st.builds(
+    Mishap,
+    call=st.integers(0, 8),
+    kind=st.sampled_from([Trouble.dying_before, Trouble.dying_after, Trouble.refusal, overtaken]),
+)
+picks = st.integers(0, 99)
+
+
+class Gateway(RuleBasedStateMachine):
+    """Two accounts, one with little money and few tasks at a time; clients, providers, an operator, and mishaps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.around = ExitStack()
+        monkeypatch = self.around.enter_context(pytest.MonkeyPatch.context())
+        monkeypatch.setattr(time, "sleep", lambda _: None)  # as the SDK does before it tries again
+        self.world = self.around.enter_context(a_world(monkeypatch))
+        self.callers = [
+            self.world.open_account(id="acc_poor", balance=23, overrides={"tasks_in_flight": 3}),
+            self.world.open_account(id="acc_rich", balance=400),
+        ]
+        self.by_key: dict[tuple[str, str], str] = {}
+
+    @rule(
+        who=st.integers(0, 1),
+        key=st.none() | st.sampled_from(["a", "b", "c"]),
+        resolution=st.sampled_from(["1k", "2k", "4k"]),
+        answer=st.sampled_from(list(ANSWERS)),
+        mishap=mishaps,
+    )
+    def submit(self, who: int, key: str | None, resolution: str, answer: str, mishap: Mishap | None) -> None:
+        self.world.upstream.answer = ANSWERS[answer] or self.world.upstream._accept
+        caller = self.callers[who]
+        with self._with(mishap):
+            found = self.world.submit(a_body(resolution=resolution), key=key, caller=caller)
+            task_id = found.document.get("id") or found.document.get("task_id")
+            if key and task_id:
+                assert self.by_key.setdefault((caller.account_id, key), task_id) == task_id
+
+    @rule(pick=picks, is_success=st.booleans())
+    def learn(self, pick: int, is_success: bool) -> None:
+        tasks = self.world.tasks()
+        if tasks:
+            task = tasks[pick % len(tasks)]
+            self.world.put_outcome(task, self.world.a_success(task) if is_success else self.world.a_failure(task))
+
+    @rule(mishap=mishaps)
+    def finish(self, mishap: Mishap | None) -> None:
+        with self._with(mishap):
+            self.world.finish_all()
+        self.world.time_passes()
+
+    @rule(
+        who=st.integers(0, 1),
+        request_id=st.sampled_from(["r-1", "r-2", "r-3"]),
+        number=st.integers(-30, 30),
+        mishap=mishaps,
+    )
+    def adjust(self, who: int, request_id: str, number: int, mishap: Mishap | None) -> None:
+        action = {"action": "adjust_credits", "account_id": self.callers[who].account_id, "credits": number}
+        with self._with(mishap):
+            self.world.invoke("admin", {**action, "note": "why", "request_id": request_id})
+
+    def _with(self, mishap: Mishap | None) -> AbstractContextManager[Any]:
+        around = ExitStack()
+        around.enter_context(suppress(Died, PixhookError))
+        around.enter_context(mishap.at(self.world) if mishap else nullcontext())
+        return around
+
+    @invariant()
+    def money_is_exact(self) -> None:
+        tasks = self.world.tasks()
+        for caller in self.callers:
+            own = {task.id: task for task in tasks if task.account_id == caller.account_id}
+            self._check(caller.account_id, own)
+
+    def _check(self, account_id: str, tasks: dict[str, Task]) -> None:
+        account = self.world.accounts.get(account_id)
+        assert account is not None
+        movements = self.world.accounts.movements(account_id, limit=1000, cursor=None).items
+        assert account.balance == sum(movement.credits for movement in movements) >= 0
+        assert account.tasks_in_flight == sum(not is_terminal(task.status) for task in tasks.values())
+        of_tasks = Counter((move.source, move.kind, move.credits) for move in movements if move.source in tasks)
+        expected = Counter((task.id, MovementKind.RESERVE, -task.credits) for task in tasks.values())
+        for task in tasks.values():
+            if task.status is Status.COMPLETED:
+                expected[task.id, MovementKind.SETTLE, 0] += 1
+            elif task.status is Status.FAILED:
+                expected[task.id, MovementKind.REFUND, task.credits] += 1
+        assert of_tasks == expected
+        of_operators = Counter(move.source for move in movements if move.source not in tasks)
+        assert set(of_operators.values()) == {1}
+
+    @invariant()
+    def nothing_is_asked_for_twice(self) -> None:
+        asked = Counter(path_of(request) for request in self.world.upstream.requests)
+        assert set(asked.values()) <= {1}
+
+    def teardown(self) -> None:
+        told = {event["detail"]["task_id"]: event["detail"]["status"] for event in self.world.events()}
+        assert all(told[task.id] == task.status for task in self.world.tasks() if task.published_at)
+        self.around.close()
+
+
+def path_of(request: httpx.Request) -> str:
+    """What tells a task, and a provider, in what the provider was sent: its callback URL."""
+    return request.content.decode().partition(SETTINGS["PUBLIC_BASE_URL"])[2].partition('"')[0]
+
+
+def test_money_is_exact_whatever_happens() -> None:
+    run_state_machine_as_test(
+        Gateway,
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=20,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],
+        ),
+    )
