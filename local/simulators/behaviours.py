@@ -1,13 +1,25 @@
 """Misbehaviour on request: what a test may ask the simulators to do wrong."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from local.simulators.fields import Strict
-from local.simulators.provider import Failure, ImageFormat, ResultShape
+from local.simulators.provider import Failure, ImageFormat, ResultShape, State
 
 AnswerStatus = Annotated[int, Field(ge=200, le=599)]
+RefusalStatus = Annotated[int, Field(ge=400, le=599)]
+
+type Claim = Literal["success", "failed", "running", "unknown"]
+"""What may be said of a task in place of the truth."""
+
+CLAIMED: Mapping[Claim, State] = {
+    "success": "success",
+    "failed": "failed",
+    "running": "processing",
+    "unknown": "unknown",
+}
 
 
 class SubmitBehaviour(Strict):
@@ -16,18 +28,18 @@ class SubmitBehaviour(Strict):
     `refuse` is an HTTP status: nothing is accepted, and the answer is the provider's own refusal for it, with
     `code` and `message` in their places. `body` is answered verbatim with `status`, and nothing is accepted.
 
-    `break`: `reset_before` resets the connection and accepts nothing. The others accept the task:
-    `reset_after` resets the connection, `garbage_after` answers 200 with an HTML page, and `hang_after` says
-    nothing for `delay_s` seconds (without it: until the client leaves) and then resets the connection.
+    `break` comes before or after the task is accepted: `reset_*` resets the connection, `hang_*` says nothing for
+    `delay_s` seconds (without it: until the client leaves) and then resets it, and `garbage_after` answers 200 with
+    an HTML page.
     """
 
     delay_s: NonNegativeFloat | None = None
-    refuse: Annotated[int, Field(ge=400, le=599)] | None = None
+    refuse: RefusalStatus | None = None
     code: str | None = None
     message: str | None = None
     body: str | None = None
     status: AnswerStatus = 200
-    break_: Literal["reset_before", "reset_after", "garbage_after", "hang_after"] | None = Field(
+    break_: Literal["reset_before", "hang_before", "reset_after", "hang_after", "garbage_after"] | None = Field(
         default=None, alias="break"
     )
 
@@ -47,7 +59,7 @@ class Delivery(Strict):
     """
 
     delay_s: NonNegativeFloat = 0
-    outcome: Literal["success", "failed", "running"] | None = None
+    outcome: Claim | None = None
     body: Literal["truncated", "garbage", "foreign"] | None = None
     url: Literal["forged"] | None = None
 
@@ -78,11 +90,12 @@ class ResultFailure(Strict):
 class ResultBehaviour(Strict):
     """What the task yields.
 
-    `images` overrides the count asked for and `format` the format. `inline` gives data URIs in place of URLs.
-    `min_bytes` pads each image, which stays valid. `empty` succeeds without an image. `result_shape` is the
-    JSON shape of a defapi result.
+    `never`: the task has no end. `images` overrides the count asked for and `format` the format. `inline` gives data
+    URIs in place of URLs. `min_bytes` pads each image, which stays valid. `empty` succeeds without an image.
+    `result_shape` is the JSON shape of a defapi result.
     """
 
+    never: bool = False
     images: PositiveInt | None = None
     inline: bool = False
     min_bytes: NonNegativeInt = 0
@@ -113,9 +126,9 @@ class HostBehaviour(Strict):
 
 
 class StatusBehaviour(Strict):
-    """How the task's status is read: the first reads are refused with these HTTP statuses, in turn."""
+    """How the task's status is read: the `first` reads, in turn, are refused with an HTTP status or told a claim."""
 
-    refuse: tuple[Annotated[int, Field(ge=400, le=599)], ...] = Field(default=(), strict=False)
+    first: tuple[RefusalStatus | Claim, ...] = Field(default=(), strict=False)
 
 
 class Behaviour(Strict):

@@ -105,6 +105,7 @@ _STATES: Mapping[State, str] = {
     "processing": "in_progress",
     "success": "success",
     "failed": "failed",
+    "unknown": "unknown",
 }
 
 # The documents show the bodies of 400, 401 and 404, and name 500; clients also meet the others.

@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from local.simulators.behaviours import CallbackBehaviour, Delivery
-from local.simulators.provider import Provider, State, Task
+from local.simulators.behaviours import CLAIMED, CallbackBehaviour, Delivery
+from local.simulators.provider import Provider, Task
 from local.simulators.records import Callback
 
 logger = logging.getLogger(__name__)
 
-_CLAIMED: dict[str, State] = {"success": "success", "failed": "failed", "running": "processing"}
 _FORGED_CHARACTERS = 4
 
 
@@ -74,7 +73,7 @@ def _body(provider: Provider, task: Task, delivery: Delivery, other_id: str) -> 
     if delivery.body == "garbage":
         return "<!doctype html><title>Not JSON</title>"
     if delivery.outcome is not None:
-        task = replace(task, state=_CLAIMED[delivery.outcome])
+        task = replace(task, state=CLAIMED[delivery.outcome])
     if delivery.body == "foreign":
         task = replace(task, id=other_id)
     text = json.dumps(provider.callback(task), ensure_ascii=False, separators=(",", ":"))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import from_json
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from local.simulators.behaviours import Behaviour
+from local.simulators.behaviours import CLAIMED, Behaviour
 from local.simulators.engine import Engine
 from local.simulators.provider import Order, Provider, Refused, Task
 from local.simulators.records import Submit
@@ -92,20 +93,27 @@ class _Doors:
         # A path that names the model finds only the tasks of that model.
         if task is None or given.get("model", task.order.model) != task.order.model:
             raise Refused(404)
-        if refusals := engine.refused_reads.get(task.id):
-            raise Refused(refusals.pop(0))
+        first = engine.first_reads.get(task.id)
+        match first.pop(0) if first else None:
+            case int(status):
+                raise Refused(status)
+            case str(claim):
+                return replace(task, state=CLAIMED[claim])
         return task
 
     async def _answer(self, engine: Engine, submit: Submit, order: Order, behaviour: Behaviour, url: str) -> Response:
         asked = behaviour.submit
-        if asked.delay_s is not None and asked.break_ != "hang_after":
+        if asked.delay_s is not None and asked.break_ not in {"hang_before", "hang_after"}:
             await asyncio.sleep(asked.delay_s)
         if asked.refuse is not None:
             raise Refused(asked.refuse, asked.message, asked.code)
         if asked.body is not None:
             return Response(asked.body, asked.status, media_type="application/json")
-        if asked.break_ == "reset_before":
-            return Reset()
+        match asked.break_:
+            case "reset_before":
+                return Reset()
+            case "hang_before":
+                return Reset(asked.delay_s)
         task, run = engine.accept(self._provider, order, behaviour, url)
         submit.accepted, submit.task_id = True, task.id
         if behaviour.callback.before_answer:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from local.simulators.behaviours import Behaviour, Behaviours
+from local.simulators.behaviours import Behaviour, Behaviours, Claim
 from local.simulators.deliveries import Courier
 from local.simulators.drawing import draw, size_for
 from local.simulators.hosting import FileHost
@@ -44,8 +44,8 @@ class Engine:
         self.submits: Recent[int, Submit] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
         self.status_reads: Recent[int, StatusRead] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
         self.callbacks: Recent[int, Callback] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
-        self.refused_reads: Recent[str, list[int]] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
-        """By task, what its next status reads are refused with."""
+        self.first_reads: Recent[str, list[int | Claim]] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
+        """By task, what its next status reads get in place of the truth."""
         self._tasks: Recent[str, Task] = Recent(MAX_RECORDS, MAX_RECORDS_BYTES)
         self._settings = settings
         self._client = client
@@ -81,7 +81,7 @@ class Engine:
             shape=behaviour.result.result_shape,
         )
         self._keep(task)
-        self.refused_reads.put(task.id, list(behaviour.status.refuse))
+        self.first_reads.put(task.id, list(behaviour.status.first))
         return task, self._start(self._run(provider, task, behaviour, url))
 
     async def forget(self) -> None:
@@ -94,12 +94,14 @@ class Engine:
             job.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self.behaviours.clear()
-        for memory in (self.submits, self.status_reads, self.callbacks, self.refused_reads, self._tasks, self.files):
+        for memory in (self.submits, self.status_reads, self.callbacks, self.first_reads, self._tasks, self.files):
             memory.clear()
 
     async def _run(self, provider: Provider, task: Task, behaviour: Behaviour, url: str) -> None:
         await asyncio.sleep(self._settings.delay_s / 2)
         task = self._keep(replace(task, state="processing"))
+        if behaviour.result.never:
+            return
         task = await self._made(provider, task, behaviour, url)
         await asyncio.sleep(self._settings.delay_s / 2)
         # The references served their purpose, and as data URIs they would weigh.

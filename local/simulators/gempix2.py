@@ -93,6 +93,8 @@ class Gempix2(Provider):
                 return {"success": True, "status": "completed"} | _result(task)
             case "failed":
                 return {"status": "failed"} | _error(task.failure.message, task.failure.code)
+            case "unknown":
+                return {"success": True, "status": "unknown"}
         return {"success": True, "status": "processing"}
 
     @override

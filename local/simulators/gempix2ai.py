@@ -28,6 +28,7 @@ _STATES: Mapping[State, str] = {
     "processing": "processing",
     "success": "completed",
     "failed": "failed",
+    "unknown": "unknown",
 }
 
 # There is no event for a task that goes on; a delivery that claims one has the word of its status.
@@ -38,6 +39,7 @@ _PROGRESS: Mapping[State, tuple[int, int]] = {
     "processing": (50, 30),
     "success": (100, 0),
     "failed": (100, 0),
+    "unknown": (50, 30),
 }
 """In percent, and the seconds that are left."""
 

@@ -33,7 +33,7 @@ _MODELS: Mapping[str, _Model] = {
     "google/nano-banana": _Model(references=10, prompt=5_000, credits=3),
 }
 
-_STATES: Mapping[State, int] = {"pending": 0, "processing": 0, "success": 1, "failed": 2}
+_STATES: Mapping[State, int] = {"pending": 0, "processing": 0, "success": 1, "failed": 2, "unknown": 3}
 
 # https://gptimage2api.org/de/docs/guides/errors-and-refunds; the words of a 500, and all of the others, are not shown.
 _ERRORS: Mapping[int, str] = {

@@ -18,7 +18,8 @@ from local.simulators.fields import first_fault
 type Document = dict[str, Any]
 type ImageFormat = Literal["png", "jpeg", "webp"]
 type ResultShape = Literal["array", "object", "text"]
-type State = Literal["pending", "processing", "success", "failed"]
+type State = Literal["pending", "processing", "success", "failed", "unknown"]
+"""`unknown` is none of the provider's: it is written in a word that its documents do not have."""
 
 # The long side of a drawn image in pixels, for each resolution a provider may be asked for: small enough to
 # be drawn at once, different enough to be told apart.

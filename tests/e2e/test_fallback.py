@@ -34,7 +34,7 @@ def reads(gateway: Gateway, upstream_id: str) -> int:
 
 @each_polled
 def test_status_endpoint_may_fail_for_a_while(gateway: Gateway, polled: str, prompt: str) -> None:
-    gateway.misbehave(prompt, status={"refuse": [404, 500, 503]})
+    gateway.misbehave(prompt, status={"first": [404, 500, 503]})
     task = submitted(gateway, polled, prompt)
 
     assert gateway.ended(task["id"])["status"] == "completed"

@@ -38,6 +38,7 @@ def test_submit_that_the_provider_refuses_uses_nothing_up(simulators: Simulators
         ({"submit": {"break": "sometimes"}}, "submit.break: Input should be"),
         ({"submit": {"refuse": 500, "body": ""}}, "submit: at most one of refuse, body and break"),
         ({"submit": {"refuse": 200}}, "submit.refuse: "),
+        ({"status": {"first": ["soon"]}}, "status.first[0]"),
         ({"callback": {"deliveries": [{"body": "torn"}]}}, "callback.deliveries[0].body: "),
         ({"result": {"format": "gif"}}, "result.format: "),
         ({"times": 0}, "times: "),
@@ -77,6 +78,7 @@ def test_submit_may_be_answered_verbatim(simulators: Simulators) -> None:
     ("asked", "accepted"),
     [
         ({"break": "reset_before"}, False),
+        ({"break": "hang_before", "delay_s": 0.01}, False),
         ({"break": "reset_after"}, True),
         ({"break": "hang_after", "delay_s": 0.01}, True),
     ],
@@ -93,11 +95,12 @@ def test_broken_submit_has_no_answer(simulators: Simulators, asked: dict[str, An
         assert simulators.defapi_ended(submit["task_id"])["data"]["status"] == "success"
 
 
-def test_hanging_submit_outlasts_the_client(simulators: Simulators) -> None:
-    simulators.misbehave(submit={"break": "hang_after"})
+@pytest.mark.parametrize(("how", "accepted"), [("hang_before", False), ("hang_after", True)])
+def test_hanging_submit_outlasts_the_client(simulators: Simulators, how: str, accepted: bool) -> None:
+    simulators.misbehave(submit={"break": how})
     with httpx.Client(trust_env=False, timeout=0.2) as impatient, pytest.raises(httpx.ReadTimeout):
         Simulators(simulators.url, impatient).defapi()
-    assert simulators.control("submits")["submits"][0]["accepted"]
+    assert [submit["accepted"] for submit in simulators.control("submits")["submits"]] == [accepted]
 
 
 def test_accepted_submit_may_be_answered_by_a_page(simulators: Simulators) -> None:
@@ -140,6 +143,7 @@ def test_deliveries_may_repeat_contradict_and_be_damaged(simulators: Simulators,
         callback={
             "deliveries": [
                 {"outcome": "running"},
+                {"outcome": "unknown"},
                 {"outcome": "failed", "delay_s": 0.01},
                 {"body": "truncated"},
                 {"body": "garbage"},
@@ -152,19 +156,20 @@ def test_deliveries_may_repeat_contradict_and_be_damaged(simulators: Simulators,
     )
     task_id = simulators.defapi(callback_url=receiver.url).json()["data"]["task_id"]
 
-    sent = simulators.callbacks(task_id, 8)
+    sent = simulators.callbacks(task_id, 9)
 
-    running, failed, truncated, garbage, foreign, astray, first, second = (callback["body"] for callback in sent)
+    running, unknown, failed, truncated, garbage, foreign, astray, first, second = (call["body"] for call in sent)
     assert json.loads(running)["status"] == "in_progress"
+    assert json.loads(unknown)["status"] == "unknown"
     assert json.loads(failed)["status"] == "failed"
     assert first.startswith(truncated)
     assert garbage.startswith("<")
     assert json.loads(foreign) == json.loads(first) | {"task_id": other}
     assert first == second == astray
     urls = [callback["url"] for callback in sent]
-    assert urls[5] == forged(receiver.url) != receiver.url
-    assert set(urls[:5] + urls[6:]) == {receiver.url}
-    assert receiver.paths[5] == "/hook/task-1/mac-012345AAAA?v=1"
+    assert urls[6] == forged(receiver.url) != receiver.url
+    assert set(urls[:6] + urls[7:]) == {receiver.url}
+    assert receiver.paths[6] == "/hook/task-1/mac-012345AAAA?v=1"
 
 
 def test_failed_task_may_be_claimed_a_success(simulators: Simulators, receiver: Receiver) -> None:
@@ -318,10 +323,29 @@ def test_two_submits_at_once_are_two_tasks(simulators: Simulators) -> None:
     assert len({answer.json()["data"]["task_id"] for answer in answers}) == 8
 
 
-def test_status_reads_may_be_refused_at_first(simulators: Simulators) -> None:
-    simulators.misbehave(status={"refuse": [404, 503]})
+def test_first_status_reads_may_be_refused(simulators: Simulators) -> None:
+    simulators.misbehave(status={"first": [404, 503]})
     task_id = simulators.defapi().json()["data"]["task_id"]
 
     reads = [simulators.get("defapi", "/api/task/query", task_id=task_id) for _ in range(3)]
 
     assert [read.status_code for read in reads] == [404, 503, 200]
+
+
+def test_first_status_reads_may_be_told_something_else(simulators: Simulators, receiver: Receiver) -> None:
+    simulators.misbehave(status={"first": ["running", "unknown", "failed"]})
+    task_id = simulators.defapi(callback_url=receiver.url).json()["data"]["task_id"]
+    simulators.callbacks(task_id, 1)
+
+    reads = [simulators.get("defapi", "/api/task/query", task_id=task_id).json()["data"] for _ in range(4)]
+
+    assert [read["status"] for read in reads] == ["in_progress", "unknown", "failed", "success"]
+
+
+def test_task_may_never_end(simulators: Simulators, receiver: Receiver) -> None:
+    simulators.misbehave(times=1, result={"never": True}, callback={"before_answer": True})
+
+    task_id = simulators.defapi(callback_url=receiver.url).json()["data"]["task_id"]
+
+    assert simulators.get("defapi", "/api/task/query", task_id=task_id).json()["data"]["status"] == "in_progress"
+    assert simulators.control("callbacks", task_id=task_id)["callbacks"] == []
