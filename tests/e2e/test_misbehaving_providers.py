@@ -16,6 +16,7 @@ DELIVERIES: dict[str, list[dict[str, Any]]] = {
     "thrice": [TRUE] * 3,
     "late": [{"delay_s": 3}],
     "running, then done": [{"outcome": "running"}, TRUE],
+    "unknown, then done": [{"outcome": "unknown"}, TRUE],
     "forged, then true": [{"url": "forged"}, TRUE],
     "truncated, then true": [{"body": "truncated"}, TRUE],
     "garbage, then true": [{"body": "garbage"}, TRUE],

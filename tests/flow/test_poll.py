@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from local.simulators.provider import State
 from pixhook.errors import StoreUnavailable
 from pixhook.flows.poll import wait_after
 from pixhook.model import ErrorCode, Status, Task
@@ -80,8 +81,9 @@ def test_poller_that_runs_already_is_no_failure(world: World, dialect: Dialect) 
         assert world.submit(a_body(provider=dialect.name)).status == 202
 
 
-def test_task_that_goes_on_is_asked_for_again_later(world: World, task: Task, dialect: Dialect) -> None:
-    world.upstream.answer = lambda _: httpx.Response(200, json=dialect.status("processing"))
+@pytest.mark.parametrize("state", ["pending", "processing", "unknown"])
+def test_task_that_goes_on_is_asked_for_again_later(world: World, task: Task, dialect: Dialect, state: State) -> None:
+    world.upstream.answer = lambda _: httpx.Response(200, json=dialect.status(state))
 
     turn = poll(world, task)
 
