@@ -96,6 +96,14 @@ class Gateway:
         answer = self.simulators.get("/_control/callbacks", params={"task_id": upstream_id})
         return list(answer.raise_for_status().json()["callbacks"])
 
+    def poller(self, task_id: str) -> str:
+        """What has become of the execution that reads the task's status."""
+        resources = self.info.client("cloudformation")
+        machine = resources.describe_stack_resource(StackName=self.info.stack_name, LogicalResourceId="Poller")
+        arn = machine["StackResourceDetail"]["PhysicalResourceId"].replace(":stateMachine:", ":execution:")
+        execution = self.info.client("stepfunctions").describe_execution(executionArn=f"{arn}:{task_id}")
+        return str(execution["status"])
+
     def stored(self, image: Mapping[str, Any]) -> bytes:
         """The bytes of an image in the bucket."""
         content = self.info.client("s3").get_object(Bucket=image["bucket"], Key=image["key"])["Body"].read()

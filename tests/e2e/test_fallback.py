@@ -1,6 +1,7 @@
 """Providers that do not call back per request: asked by the state machine, or believed after one read."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from local.simulators import PROVIDERS
 from local.waiting import wait_until
 from pixhook.providers import PROVIDERS as ADAPTERS
 from pixhook.providers.base import Callback
-from tests.e2e.conftest import Gateway
+from tests.e2e.conftest import PATIENCE_SECONDS, Gateway
 
 
 def providers(callback: Callback) -> list[str]:
@@ -32,14 +33,24 @@ def reads(gateway: Gateway, upstream_id: str) -> int:
     return list(answer.raise_for_status().json()["task_ids"]).count(upstream_id)
 
 
+NO_END: dict[str, list[int | str]] = {
+    "refused": [404, 500, 503],
+    "running": ["running"] * 3,
+    "a word that nobody knows": ["unknown"] * 2,
+}
+
+
+@pytest.mark.parametrize("first", NO_END.values(), ids=NO_END)
 @each_polled
-def test_status_endpoint_may_fail_for_a_while(gateway: Gateway, polled: str, prompt: str) -> None:
-    gateway.misbehave(prompt, status={"first": [404, 500, 503]})
+def test_read_that_tells_no_end_is_not_the_last(
+    gateway: Gateway, polled: str, prompt: str, first: list[int | str]
+) -> None:
+    gateway.misbehave(prompt, status={"first": first})
     task = submitted(gateway, polled, prompt)
 
     assert gateway.ended(task["id"])["status"] == "completed"
     (submit,) = gateway.submits(prompt)
-    assert reads(gateway, submit["task_id"]) == 4
+    assert reads(gateway, submit["task_id"]) == len(first) + 1
     assert [event["detail-type"] for event in gateway.events(task["id"])] == ["images.completed"]
 
 
@@ -52,6 +63,54 @@ def test_failed_task_that_was_read_fails(gateway: Gateway, polled: str, prompt: 
 
     assert (ended["status"], ended["error"]["native_message"]) == ("failed", "Not this one")
     assert [event["detail-type"] for event in gateway.events(task["id"])] == ["images.failed"]
+
+
+def let_the_limit_pass(gateway: Gateway, task: dict[str, Any]) -> None:
+    """Makes the task as old as its poller waits: nobody sits through a quarter of an hour."""
+    polling = ADAPTERS[task["provider"]].polling
+    assert polling is not None
+    created_at = datetime.fromisoformat(task["created_at"]) - timedelta(seconds=polling.give_up)
+    gateway.info.client("dynamodb").update_item(
+        TableName=gateway.info.tasks_table,
+        Key={"task_id": {"S": task["id"]}},
+        UpdateExpression="SET created_at = :created_at",
+        ExpressionAttributeValues={":created_at": {"S": created_at.isoformat(timespec="milliseconds")}},
+    )
+
+
+def assert_given_up(gateway: Gateway, task_id: str) -> None:
+    """That the task ends by the poller, and the poller with it."""
+    ended = gateway.ended(task_id)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "timeout")
+    assert [event["detail-type"] for event in gateway.events(task_id)] == ["images.failed"]
+    assert wait_until(lambda: gateway.poller(task_id) == "SUCCEEDED", seconds=PATIENCE_SECONDS)
+
+
+@each_polled
+def test_task_that_never_ends_is_given_up(gateway: Gateway, polled: str, prompt: str) -> None:
+    gateway.misbehave(prompt, result={"never": True})
+    task = submitted(gateway, polled, prompt)
+    (submit,) = gateway.submits(prompt)
+    assert wait_until(lambda: reads(gateway, submit["task_id"]) > 0, seconds=PATIENCE_SECONDS)
+    assert (gateway.task(task["id"])["status"], gateway.poller(task["id"])) == ("processing", "RUNNING")
+
+    let_the_limit_pass(gateway, task)
+
+    assert_given_up(gateway, task["id"])
+    assert len(gateway.submits(prompt)) == 1
+
+
+@each_polled
+def test_task_that_nobody_knows_the_id_of_is_given_up(gateway: Gateway, polled: str, prompt: str) -> None:
+    gateway.misbehave(prompt, submit={"break": "reset_after"})
+    task = submitted(gateway, polled, prompt)
+    assert (gateway.task(task["id"])["status"], gateway.poller(task["id"])) == ("queued", "RUNNING")
+
+    let_the_limit_pass(gateway, task)
+
+    assert_given_up(gateway, task["id"])
+    (submit,) = gateway.submits(prompt)
+    assert reads(gateway, submit["task_id"]) == 0
 
 
 @each_hinting
