@@ -48,7 +48,10 @@ class Gateway:
     def api_with(self, key: str) -> httpx.Client:
         """The API, for whoever holds `key`."""
         return httpx.Client(
-            base_url=self.info.api_url, headers={"authorization": f"Bearer {key}"}, timeout=40, trust_env=False
+            base_url=self.info.api_url,
+            headers={"authorization": f"Bearer {key}"},
+            timeout=120,  # processes that start side by side take their time
+            trust_env=False,
         )
 
     def misbehave(self, prompt: str, **behaviour: Any) -> None:
