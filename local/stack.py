@@ -295,7 +295,8 @@ class Stack:
         known = StackInfo.read(self.folder)
         if known is not None:
             return replace(info, account_id=known.account_id, api_key=known.api_key)
-        account_id = info.invoke_admin(action="create_account", name="local", plan="enterprise")["account_id"]
+        account_id = info.invoke_admin(action="create_account", name="local")["account_id"]
+        info.invoke_admin(action="set_plan", account_id=account_id, plan="enterprise", overrides={"requests": 100_000})
         info.invoke_admin(action="grant_credits", account_id=account_id, credits=_CREDITS)
         key = info.invoke_admin(action="create_key", account_id=account_id)["key"]
         return replace(info, account_id=account_id, api_key=key)

@@ -81,7 +81,7 @@ def test_nobody_gets_in_without_a_key(gateway: Gateway, authorization: str | Non
 
 def test_a_revoked_key_does_not_work(gateway: Gateway) -> None:
     made = gateway.info.invoke_admin(action="create_key", account_id=gateway.info.account_id)
-    gateway.info.invoke_admin(action="revoke_key", key_id=made["key_id"])
+    gateway.info.invoke_admin(action="revoke_key", account_id=gateway.info.account_id, key_id=made["key_id"])
 
     with gateway.api_with(made["key"]) as api:
         assert api.get("/images/tsk_1").status_code == 401

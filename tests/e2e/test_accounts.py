@@ -1,0 +1,147 @@
+"""Each account has what it has paid for and no more, however many requests come at once."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from local.waiting import wait_until
+from pixhook.catalogue import MODELS
+from tests.e2e.conftest import Gateway
+
+AT_ONCE = 20
+"""Requests under way at a time: as many processes as two cores start in some seconds."""
+
+MODEL = "nano-banana-2"
+PRICE = MODELS[MODEL].credits
+
+
+class Client:
+    """A client with an account of its own."""
+
+    def __init__(self, gateway: Gateway, *, balance: int, **overrides: int) -> None:
+        admin = gateway.info.invoke_admin
+        self.account_id = admin(action="create_account", name="another")["account_id"]
+        admin(action="set_plan", account_id=self.account_id, plan="free", overrides=overrides)
+        if balance:
+            admin(action="grant_credits", account_id=self.account_id, credits=balance)
+        made = admin(action="create_key", account_id=self.account_id)
+        self.key, self.key_id = made["key"], made["key_id"]
+        self.api = gateway.api_with(self.key)
+
+    def all_at_once(self, number: int, **request: Any) -> list[httpx.Response]:
+        """What so many requests with these arguments are answered."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(lambda _: self.api.post("/images", **request), range(number)))
+
+    def account(self) -> dict[str, Any]:
+        return dict(self.api.get("/account").raise_for_status().json())
+
+    def movements(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = self.api.get("/account/movements", params=cursor).raise_for_status().json()
+            found += page["movements"]
+            if page["next_cursor"] is None:
+                return found
+            cursor = {"cursor": page["next_cursor"]}
+
+
+@pytest.fixture
+def clients(gateway: Gateway) -> Iterator[Any]:
+    """Makes clients."""
+    made: list[Client] = []
+
+    def make(**how: int) -> Client:
+        made.append(Client(gateway, **how))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.api.close()
+
+
+def test_what_is_spent_is_what_was_there(gateway: Gateway, clients: Any, prompt: str) -> None:
+    gateway.misbehave(prompt, callback={"omit": True})
+    client = clients(balance=50 * PRICE, requests=1000, tasks_in_flight=1000)
+
+    answers = client.all_at_once(200, json={"model": MODEL, "prompt": prompt})
+
+    assert Counter(answer.status_code for answer in answers) == {202: 50, 402: 150}
+    assert len(gateway.submits(prompt)) == 50
+    account = client.account()
+    assert (account["balance"], account["usage"]["tasks_in_flight"]) == (0, 50)
+    refused = next(answer.json() for answer in answers if answer.status_code == 402)
+    assert (refused["code"], refused["required"]) == ("out_of_credits", PRICE)
+    movements = client.movements()
+    assert Counter(movement["kind"] for movement in movements) == {"grant": 1, "reserve": 50}
+    assert sum(movement["credits"] for movement in movements) == 0
+
+
+def test_one_key_is_one_task_however_often_and_fast_it_comes(gateway: Gateway, clients: Any, prompt: str) -> None:
+    gateway.misbehave(prompt, submit={"delay_s": 1}, callback={"omit": True})
+    client = clients(balance=10 * PRICE, requests=1000)
+
+    answers = client.all_at_once(
+        50, json={"model": MODEL, "prompt": prompt}, headers={"idempotency-key": f"order {prompt}".replace(" ", "-")}
+    )
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.text for answer in answers}) == 1
+    assert [answer.headers.get("idempotent-replayed") for answer in answers].count(None) == 1
+    assert len(gateway.submits(prompt)) == 1
+    assert client.account()["balance"] == 9 * PRICE
+
+
+def test_window_admits_no_more_than_its_limit(clients: Any) -> None:
+    limit = 15
+    client = clients(balance=0, requests=limit)
+
+    answers = client.all_at_once(60, json={"model": "no-such-model", "prompt": "a fox"})
+
+    windows: dict[str, list[int]] = defaultdict(list)
+    for answer in answers:
+        assert answer.headers["x-ratelimit-limit"] == str(limit)
+        windows[answer.headers["x-ratelimit-reset"]].append(answer.status_code)
+        if answer.status_code == 429:
+            assert answer.headers["x-ratelimit-remaining"] == "0"
+            assert 1 <= int(answer.headers["retry-after"]) <= 60
+    for statuses in windows.values():
+        assert Counter(statuses) == Counter({422: min(limit, len(statuses)), 429: max(0, len(statuses) - limit)})
+
+
+def test_end_of_a_task_settles_or_gives_back(gateway: Gateway, clients: Any, prompt: str) -> None:
+    gateway.misbehave(f"{prompt} no", result={"fail": {"code": "", "message": "Not this one"}})
+    client = clients(balance=10 * PRICE)
+    for words in (prompt, f"{prompt} no"):
+        answer = client.api.post("/images", json={"model": MODEL, "prompt": words})
+        assert answer.status_code == 202
+
+    assert wait_until(lambda: client.account()["usage"]["tasks_in_flight"] == 0, seconds=60)
+    assert client.account()["balance"] == 9 * PRICE
+    kinds = Counter(movement["kind"] for movement in client.movements())
+    assert kinds == {"grant": 1, "reserve": 2, "settle": 1, "refund": 1}
+
+
+def test_key_that_is_revoked_while_it_is_used_ends_within_a_minute(gateway: Gateway, clients: Any) -> None:
+    client = clients(balance=0)
+    assert client.api.get("/account").status_code == 200
+
+    gateway.info.invoke_admin(action="revoke_key", account_id=client.account_id, key_id=client.key_id)
+
+    assert wait_until(lambda: client.api.get("/account").status_code == 401, seconds=75, every=1)
+
+
+def test_key_does_only_what_it_was_made_for(gateway: Gateway, clients: Any) -> None:
+    client = clients(balance=PRICE)
+    made = gateway.info.invoke_admin(action="create_key", account_id=client.account_id, scopes=["images:read"])
+
+    with gateway.api_with(made["key"]) as api:
+        refused = api.post("/images", json={"model": MODEL, "prompt": "a fox"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+        assert refused.headers["x-ratelimit-remaining"] == refused.headers["x-ratelimit-limit"]
+        assert api.get("/account").json()["balance"] == PRICE
