@@ -27,6 +27,8 @@ ROOT = Path(__file__).parent.parent
 REGION = "us-east-1"
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
+_SAM = ROOT / ".local" / "venvs" / "sam" / "bin" / "sam"
+
 _CREDITS = 100_000
 """Of the account that the stack begins with."""
 
@@ -236,14 +238,13 @@ class Stack:
                 return outputs
 
     def _sam(self, command: str, *arguments: str | Path, endpoint: str) -> None:
-        bin_folder = ROOT / ".local" / "venvs" / "sam" / "bin"
         build = ("--build-dir", self.folder / "sam" / "build") if command == "build" else ()
         log = self.folder / "logs" / f"sam-{command}.log"
         environment = (
             os.environ
             | _CREDENTIALS
             | {
-                "PATH": f"{bin_folder}:{os.environ['PATH']}",
+                "PATH": f"{_SAM.parent}:{os.environ['PATH']}",
                 "AWS_ENDPOINT_URL": endpoint,
                 "AWS_DEFAULT_REGION": REGION,
                 # The user's own profiles stay out of it.
@@ -258,7 +259,7 @@ class Stack:
             environment.pop(name, None)
         with log.open("wb") as output:
             done = subprocess.run(
-                [bin_folder / "sam", command, *build, *arguments],
+                [_SAM, command, *build, *arguments],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -312,7 +313,7 @@ def _set_account_callbacks(info: StackInfo) -> None:
 
 
 def _shell_variables(info: StackInfo) -> str:
-    """What a shell `source`s to speak with the stack, and with its AWS by `aws` or `sam`."""
+    """What a shell `source`s to speak with the stack, and with its AWS by `sam` or `aws`."""
     variables = {
         "API": info.api_url,
         "KEY": info.api_key,
@@ -322,7 +323,8 @@ def _shell_variables(info: StackInfo) -> str:
         "AWS_DEFAULT_REGION": info.region,
         **_CREDENTIALS,
     }
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+    sam = f'sam() {{ SAM_CLI_TELEMETRY=0 {shlex.quote(str(_SAM))} "$@"; }}\n'
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()) + sam
 
 
 def _outputs(endpoint: str, name: str) -> dict[str, str]:

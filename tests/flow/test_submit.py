@@ -79,6 +79,19 @@ def test_task_is_written_before_anything_is_sent(world: World, dialect: Dialect)
     assert found == [Status.QUEUED]
 
 
+def test_accepted_submit_makes_no_more_calls_of_aws_than_it_needs(world: World) -> None:
+    world.submit(a_body())  # the secrets and the circuit are known from here on
+    world.calls.clear()
+
+    world.submit(a_body(), key="k")
+
+    assert [(call.operation, call.params.get("TableName")) for call in world.calls] == [
+        ("UpdateItem", SETTINGS["ACCOUNTS_TABLE"]),  # the window
+        ("TransactWriteItems", None),  # the task and its price
+        ("UpdateItem", SETTINGS["TASKS_TABLE"]),  # what the provider answered
+    ]
+
+
 def test_only_the_request_to_the_provider_carries_its_key(world: World, dialect: Dialect) -> None:
     task = world.accepted(provider=dialect.name)
 
