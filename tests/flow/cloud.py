@@ -40,9 +40,11 @@ def create_resources() -> str:
         taken = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
         properties = {name: value for name, value in _RESOURCES[resource].items() if name in taken}
         aws("dynamodb").create_table(TableName=SETTINGS[setting], **properties)
-    _create_queue("finish-dead.fifo", _RESOURCES["FinishDeadLetterQueue"])
-    redrive = _RESOURCES["FinishQueue"]["RedrivePolicy"] | {"deadLetterTargetArn": _queue_arn("finish-dead.fifo")}
-    _create_queue("finish.fifo", _RESOURCES["FinishQueue"] | {"RedrivePolicy": redrive})
+    for name, resource in (("finish.fifo", "FinishQueue"), ("deadlines", "DeadlineQueue")):
+        dead = f"dead-{name}"
+        _create_queue(dead, _RESOURCES[resource.replace("Queue", "DeadLetterQueue")])
+        redrive = _RESOURCES[resource]["RedrivePolicy"] | {"deadLetterTargetArn": _queue_arn(dead)}
+        _create_queue(name, _RESOURCES[resource] | {"RedrivePolicy": redrive})
     aws("s3").create_bucket(Bucket=SETTINGS["IMAGES_BUCKET"])
     aws("stepfunctions").create_state_machine(
         name="poller",
@@ -91,7 +93,7 @@ def proxy_event(
     }
 
 
-def sqs_event(message: Mapping[str, Any]) -> dict[str, Any]:
+def sqs_event(message: Mapping[str, Any], queue: str = "finish.fifo") -> dict[str, Any]:
     """What the event source mapping hands on of a message."""
     return {
         "Records": [
@@ -103,7 +105,7 @@ def sqs_event(message: Mapping[str, Any]) -> dict[str, Any]:
                 "messageAttributes": {},
                 "md5OfBody": message["MD5OfBody"],
                 "eventSource": "aws:sqs",
-                "eventSourceARN": _queue_arn("finish.fifo"),
+                "eventSourceARN": _queue_arn(queue),
                 "awsRegion": "us-east-1",
             }
         ]

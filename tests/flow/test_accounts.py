@@ -237,7 +237,7 @@ def test_one_accounts_requests_are_not_anothers(world: World) -> None:
 
 
 def test_request_that_cannot_be_counted_is_not_made(world: World) -> None:
-    with world.refusing("UpdateItem", table="ACCOUNTS_TABLE"):
+    with world.refusing("UpdateItem", of="ACCOUNTS_TABLE"):
         answer = world.submit(a_body())
 
     assert code_of(answer) == (503, "service_unavailable")

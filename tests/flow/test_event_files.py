@@ -54,6 +54,7 @@ CASES: Mapping[str, Callable[[World, Any], bool]] = {
     "receive.defapi.succeeded": is_queued,
     "receive.apixo.forged": answers(401),
     "finish.succeeded": is_completed,
+    "expire.early": lambda _, answer: answer == {"batchItemFailures": []},
     "poll.running": has("task_id", "reads", "wait", "done"),
     "query.image": answers(200),
     "query.file": answers(302),

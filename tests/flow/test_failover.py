@@ -148,7 +148,7 @@ def test_last_refusal_is_the_answer_where_nobody_takes_it(world: World) -> None:
 def test_nobody_is_asked_who_could_not_be_noted(world: World) -> None:
     """Whoever is asked calls back, and its callback would be a stranger's."""
     world.upstream.answer = only(FIRST, refusing(503))
-    with world.refusing("UpdateItem", table="TASKS_TABLE"):
+    with world.refusing("UpdateItem", of="TASKS_TABLE"):
         assert world.submit(BODY).status == 503
 
     assert asked(world) == [FIRST]

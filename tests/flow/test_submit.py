@@ -87,6 +87,7 @@ def test_accepted_submit_makes_no_more_calls_of_aws_than_it_needs(world: World) 
 
     assert [(call.operation, call.params.get("TableName")) for call in world.calls] == [
         ("UpdateItem", SETTINGS["ACCOUNTS_TABLE"]),  # the window
+        ("SendMessage", None),  # the deadline
         ("TransactWriteItems", None),  # the task and its price
         ("UpdateItem", SETTINGS["TASKS_TABLE"]),  # what the provider answered
     ]
@@ -470,7 +471,7 @@ def test_nobody_is_asked_when_no_time_is_left(world: World) -> None:
 def test_acceptance_that_cannot_be_noted_is_still_an_acceptance(
     world: World, dialect: Dialect, trouble: ServiceAnswer | Exception
 ) -> None:
-    with world.refusing("UpdateItem", trouble=trouble, table="TASKS_TABLE"):
+    with world.refusing("UpdateItem", trouble=trouble, of="TASKS_TABLE"):
         answer = world.submit(a_body(provider=dialect.name))
 
     assert (answer.status, answer.document["status"]) == (202, "processing")
@@ -497,7 +498,7 @@ def test_overtaken_acceptance_that_cannot_be_read_is_still_an_acceptance(world: 
 def test_refusal_reaches_the_client_when_the_tasks_end_cannot_be_queued(world: World, dialect: Dialect) -> None:
     world.upstream.answer = lambda _: httpx.Response(400, json=dialect.refused(400))
 
-    with world.refusing("SendMessage"):
+    with world.refusing("SendMessage", of="FINISH_QUEUE_URL"):
         answer = world.submit(a_body(provider=dialect.name))
 
     assert_problem(answer, 422, "invalid_request")

@@ -22,6 +22,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.base import (
     _LOCAL_SUCCESSES,
 )
 from moto import mock_aws
+from moto.sqs.models import sqs_backends
 
 from pixhook import runtime
 from pixhook.aws.accounts import Accounts, Ledger
@@ -147,7 +148,6 @@ class World:
             clock=lambda: runtime.now() + self._ahead,
         )
         monkeypatch.setattr(self._functions["finish"], "finish", finisher.handle)
-        monkeypatch.setattr(self._functions["poll"], "read", self._read_status)
         for remembered in (_LOCAL_FAILURES, _LOCAL_SUCCESSES, _LAST_OBSERVED_STATE):
             remembered.clear()
         breakers = Breakers(client("dynamodb"), SETTINGS["BREAKERS_TABLE"])
@@ -155,7 +155,9 @@ class World:
             runtime.submitter(), send=self.upstream.send, breakers=breakers, sleep=lambda _: self._wait()
         )
         monkeypatch.setattr(self._functions["submit"], "submit", submitter.submit)
-        monkeypatch.setattr(self._functions["poll"], "now", lambda: runtime.now() + self._ahead)
+        for name in ("poll", "expire"):
+            monkeypatch.setattr(self._functions[name], "now", lambda: runtime.now() + self._ahead)
+            monkeypatch.setattr(self._functions[name], "read", self._read_status)
         monkeypatch.setattr(runtime.logger.registered_handler, "stream", self._log)
         self._outcomes = Outcomes(aws("sqs"), lambda: aws("s3"), QUEUE_URL, SETTINGS["IMAGES_BUCKET"])
         self._subscription = create_resources()
@@ -226,6 +228,32 @@ class World:
             else:
                 aws("sqs").delete_message(QueueUrl=QUEUE_URL, ReceiptHandle=message["ReceiptHandle"])
         return raised
+
+    def deadlines_come(self) -> None:
+        """Has `expire` take every deadline there is, whose time has come; those that it could not keep stay."""
+        for queue in sqs_backends["123456789012"]["us-east-1"].queues.values():
+            if queue.name == "deadlines":
+                for message in queue._messages:
+                    message.delayed_until = 0
+        url = SETTINGS["DEADLINE_QUEUE_URL"]
+        names = ["All"]
+        answer = aws("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=names)
+        for message in answer.get("Messages", []):
+            failed = self.invoke("expire", sqs_event(message, "deadlines"))["batchItemFailures"]
+            if failed:
+                aws("sqs").change_message_visibility(
+                    QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+                )
+            else:
+                aws("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+    def deadlines(self) -> list[int]:
+        """In how many seconds each deadline that was set so far was to come."""
+        return [
+            call.params["DelaySeconds"]
+            for call in self.calls
+            if call.operation == "SendMessage" and call.params["QueueUrl"] == SETTINGS["DEADLINE_QUEUE_URL"]
+        ]
 
     def time_passes(self, *, beyond: timedelta = timedelta(0)) -> None:
         """Has every message that `finish` failed on come back, and `finish` see so much more of the clock."""
@@ -392,9 +420,9 @@ class World:
             self._before = self._after = _undisturbed
 
     def refusing(
-        self, *operations: str, trouble: ServiceAnswer | Exception | None = None, table: str | None = None
+        self, *operations: str, trouble: ServiceAnswer | Exception | None = None, of: str | None = None
     ) -> AbstractContextManager[None]:
-        """Has AWS give these operations, on this table only if one is named by its setting, `trouble`.
+        """Has AWS give these operations, of this table or queue only if one is named by its setting, `trouble`.
 
         That is an answer, or what the SDK raises where there is none.
         """
@@ -402,7 +430,7 @@ class World:
         def refuse(operation: str) -> ServiceAnswer | None:
             if operation not in operations:
                 return None
-            if table and self.calls[-1].params["TableName"] != SETTINGS[table]:
+            if of and SETTINGS[of] not in self.calls[-1].params.values():
                 return None
             if isinstance(trouble, Exception):
                 raise trouble

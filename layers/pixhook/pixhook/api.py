@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from pixhook import runtime
-from pixhook.errors import NotFound, PixhookError
+from pixhook.errors import NotFound
 from pixhook.flows.admit import admit, headers
 from pixhook.flows.authorize import from_context
 from pixhook.model import Caller, Window
@@ -39,7 +39,7 @@ class Api(APIGatewayRestResolver):
         try:
             self.caller = from_context(event["requestContext"]["authorizer"])
             self.window, refusal = admit(event["httpMethod"], self.caller, runtime.accounts(), runtime.now())
-        except PixhookError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is answered as if a route had raised it
             return _as_event(_answer(error))
         answer = super().resolve(event, context) if refusal is None else _as_event(_answer(refusal))
         answer["multiValueHeaders"] |= {name: [value] for name, value in headers(self.window).items()}

@@ -19,6 +19,9 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.CANCELED: frozenset(),
 }
 
+UNDER_WAY = frozenset({Status.QUEUED, Status.PROCESSING})
+"""Of a task with these statuses nobody has told yet how it ends."""
+
 _AIMS: Mapping[OutcomeState, Status] = {
     OutcomeState.SUCCEEDED: Status.STORING,
     OutcomeState.FAILED: Status.FAILED,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pixhook.addresses import AddressGuard
     from pixhook.aws.accounts import Accounts
+    from pixhook.aws.deadlines import Deadlines
     from pixhook.aws.images import Images
     from pixhook.aws.outcomes import Outcomes
     from pixhook.aws.pollers import Pollers
@@ -59,6 +60,10 @@ class Settings:
     """Only admin's: the API's own functions cannot name what is made of them."""
     breakers_table: str = ""
     """Only submit's."""
+    deadline_queue_url: str = ""
+    """Only submit's and expire's."""
+    last_resort_reads: str = ""
+    """Only expire's: whether a provider may be asked for what it has not told."""
     poller: str = ""
     """Only submit's: the poll function cannot name the state machine that names it."""
 
@@ -114,6 +119,14 @@ def outcomes() -> "Outcomes":
 
 
 @cache
+def deadlines() -> "Deadlines":
+    """The deadline queue."""
+    from pixhook.aws.deadlines import Deadlines
+
+    return Deadlines(client("sqs"), settings().deadline_queue_url)
+
+
+@cache
 def pollers() -> "Pollers":
     """What starts pollers."""
     from pixhook.aws.pollers import Pollers
@@ -156,6 +169,7 @@ def submitter() -> "Submitter":
         tasks=tasks(),
         outcomes=outcomes(),
         pollers=pollers(),
+        deadlines=deadlines(),
         breakers=Breakers(client("dynamodb"), settings().breakers_table),
         send=HttpSender(),
         clock=now,

@@ -8,16 +8,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol, TypedDict
 
-from pixhook.flows.status import StatusRead
-from pixhook.model import ErrorCode, Failure, Outcome, OutcomeMessage, OutcomeState, Status, Task
+from pixhook.flows.status import StatusRead, timed_out
+from pixhook.lifecycle import UNDER_WAY
+from pixhook.model import OutcomeMessage, Task
 from pixhook.providers import PROVIDERS
 from pixhook.providers.base import Polling
 
 _GROWTH = 1.5
 _JITTER = 0.2
 """Of a wait, either way, so that tasks of the same moment are not read at the same moments."""
-
-_UNDER_WAY = frozenset({Status.QUEUED, Status.PROCESSING})
 
 _log = logging.getLogger(__name__)
 
@@ -67,12 +66,12 @@ def poll(
     reads = turn["reads"] + 1
     task = tasks.get(turn["task_id"])
     polling = PROVIDERS[task.provider].polling if task else None
-    if task is None or polling is None or task.status not in _UNDER_WAY:
+    if task is None or polling is None or task.status not in UNDER_WAY:
         return Turn(task_id=turn["task_id"], reads=reads, wait=0, done=True)
     found = read(task) if task.ref else StatusRead()  # without: the submit is under way, or its answer was unclear
     outcome = found.outcome
     if (outcome is None or not outcome.is_final) and (clock() - task.created_at).total_seconds() >= polling.give_up:
-        outcome = _given_up(task, polling)
+        outcome = timed_out(task, polling.give_up)
     if outcome is not None and outcome.is_final:
         outcomes.send(OutcomeMessage(task_id=task.id, provider=task.provider, outcome=outcome))
         _log.info("poller done", extra={"task_id": task.id, "state": outcome.state, "reads": reads})
@@ -86,9 +85,3 @@ def wait_after(reads: int, polling: Polling, random: float) -> int:
     steps = min(reads - 1, 50)  # enough for any `longest`, and no number too large for a float
     wait = min(polling.interval * _GROWTH**steps, polling.longest)
     return max(1, round(wait * (1 + _JITTER * (2 * random - 1))))
-
-
-def _given_up(task: Task, polling: Polling) -> Outcome:
-    message = f"{task.provider} did not end the task within {polling.give_up} seconds."
-    failure = Failure(code=ErrorCode.TIMEOUT, message=message)
-    return Outcome(state=OutcomeState.FAILED, ref=task.ref, failure=failure)

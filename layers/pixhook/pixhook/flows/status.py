@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pixhook.errors import NoAnswer, NotSent, SecretMisconfigured, UnexpectedPayload
-from pixhook.model import Credential, HttpRequest, HttpResponse, Outcome, Task
+from pixhook.model import Credential, ErrorCode, Failure, HttpRequest, HttpResponse, Outcome, OutcomeState, Task
 from pixhook.providers import PROVIDERS
 
 READ_SECONDS = 10.0
@@ -22,6 +22,12 @@ class StatusRead:
     outcome: Outcome | None = None
     retry_after: int | None = None
     """Seconds, where the provider names them."""
+
+
+def timed_out(task: Task, seconds: int) -> Outcome:
+    """The end of a task whose provider has not ended it."""
+    message = f"{task.provider} did not end the task within {seconds} seconds."
+    return Outcome(state=OutcomeState.FAILED, ref=task.ref, failure=Failure(code=ErrorCode.TIMEOUT, message=message))
 
 
 def read_status(task: Task, *, credentials: Mapping[str, Credential], send: Send) -> StatusRead:

@@ -1,6 +1,7 @@
 """POST /images: written down, and bought once, from the first provider that takes it.
 
-Rule 1: nothing is sent before the task is written, so that whatever the provider calls back about exists.
+Rule 1: nothing is sent before the task is written, so that whatever the provider calls back about exists; and nothing
+is written before the task has a deadline, so that it ends even if this process does not get any further.
 Rule 2: another provider is asked only after a definite refusal that is the provider's own trouble. A refusal of the
 request or its content is the client's answer; and after an unclear answer nobody is asked again: the callback or the
 poller settles the task.
@@ -34,6 +35,7 @@ from pixhook.errors import (
     ProviderUnclear,
     StoreUnavailable,
 )
+from pixhook.flows.expire import deadline
 from pixhook.flows.poll import first_turn
 from pixhook.model import (
     Attempt,
@@ -95,6 +97,12 @@ class Outcomes(Protocol):
     def send(self, message: OutcomeMessage) -> None: ...
 
 
+class Deadlines(Protocol):
+    """What submitting asks of the deadline queue."""
+
+    def put(self, task_id: str, seconds: float) -> None: ...
+
+
 class Breakers(Protocol):
     """What submitting asks of the circuit breakers: to make a call, or `NotAsked`."""
 
@@ -133,6 +141,7 @@ class Submitter:
     tasks: Tasks
     outcomes: Outcomes
     pollers: Pollers
+    deadlines: Deadlines
     breakers: Breakers
     send: Callable[[HttpRequest, float], HttpResponse]
     clock: Callable[[], datetime]
@@ -184,6 +193,7 @@ class Submitter:
             created_at=now,
             updated_at=now,
         )
+        self.deadlines.put(task.id, deadline(task.provider))
         earlier = self.tasks.add(task, tasks_in_flight=limits.tasks_in_flight)
         if earlier is not None:
             return Submitted(self._replayed(earlier, request, time_left), is_replay=True)
