@@ -54,6 +54,7 @@ class StackInfo:
     tasks_table: str
     finish_queue_url: str
     finish_dlq_url: str
+    deadline_queue_url: str
     providers_secret: str
     admin_function: str
     simulators_url: str
@@ -286,6 +287,7 @@ class Stack:
             tasks_table=outputs["TasksTable"],
             finish_queue_url=outputs["FinishQueueUrl"],
             finish_dlq_url=outputs["FinishDeadLetterQueueUrl"],
+            deadline_queue_url=outputs["DeadlineQueueUrl"],
             providers_secret=outputs["ProvidersSecret"],
             admin_function=outputs["AdminFunction"],
             simulators_url=simulators_url,

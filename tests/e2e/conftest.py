@@ -4,6 +4,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,21 @@ class Gateway:
         answer = self.simulators.get("/_control/callbacks", params={"task_id": upstream_id})
         return list(answer.raise_for_status().json()["callbacks"])
 
+    def reads(self, upstream_id: str) -> int:
+        """How often the simulator was asked for its task's status."""
+        answer = self.simulators.get("/_control/status_reads")
+        return list(answer.raise_for_status().json()["task_ids"]).count(upstream_id)
+
+    def make_older(self, task: Mapping[str, Any], seconds: float) -> None:
+        """Moves the task's beginning back from where it really was: nobody sits through a quarter of an hour."""
+        created_at = datetime.fromisoformat(task["created_at"]) - timedelta(seconds=seconds)
+        self.info.client("dynamodb").update_item(
+            TableName=self.info.tasks_table,
+            Key={"task_id": {"S": task["id"]}},
+            UpdateExpression="SET created_at = :created_at",
+            ExpressionAttributeValues={":created_at": {"S": created_at.isoformat(timespec="milliseconds")}},
+        )
+
     def poller(self, task_id: str) -> str:
         """What has become of the execution that reads the task's status."""
         resources = self.info.client("cloudformation")
@@ -148,10 +164,12 @@ def provider(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-CALLING = [name for name in PROVIDERS if ADAPTERS[name].capabilities.callback is Callback.PER_REQUEST]
+def providers(callback: Callback) -> list[str]:
+    """Those that call back in this way."""
+    return [name for name in PROVIDERS if ADAPTERS[name].capabilities.callback is callback]
 
 
-@pytest.fixture(params=CALLING)
+@pytest.fixture(params=providers(Callback.PER_REQUEST))
 def caller(request: pytest.FixtureRequest, gateway: Gateway) -> Iterator[str]:
     """Each provider that calls back per request. Failures are counted in a row: afterwards it takes a request."""
     name = str(request.param)

@@ -1,23 +1,15 @@
 """Providers that do not call back per request: asked by the state machine, or believed after one read."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from local.offers import models_of
-from local.simulators import PROVIDERS
 from local.waiting import wait_until
 from pixhook.providers import PROVIDERS as ADAPTERS
 from pixhook.providers.base import Callback
-from tests.e2e.conftest import PATIENCE_SECONDS, Gateway
-
-
-def providers(callback: Callback) -> list[str]:
-    """Those that call back in this way."""
-    return [name for name in PROVIDERS if ADAPTERS[name].capabilities.callback is callback]
-
+from tests.e2e.conftest import PATIENCE_SECONDS, Gateway, providers
 
 each_polled = pytest.mark.parametrize("polled", providers(Callback.NONE))
 each_hinting = pytest.mark.parametrize("hinting", providers(Callback.PER_ACCOUNT))
@@ -25,12 +17,6 @@ each_hinting = pytest.mark.parametrize("hinting", providers(Callback.PER_ACCOUNT
 
 def submitted(gateway: Gateway, provider: str, prompt: str) -> dict[str, Any]:
     return gateway.submit(model=models_of(provider)[0], provider=provider, prompt=prompt)
-
-
-def reads(gateway: Gateway, upstream_id: str) -> int:
-    """How often the simulator was asked for its task's status."""
-    answer = gateway.simulators.get("/_control/status_reads")
-    return list(answer.raise_for_status().json()["task_ids"]).count(upstream_id)
 
 
 NO_END: dict[str, list[int | str]] = {
@@ -50,7 +36,7 @@ def test_read_that_tells_no_end_is_not_the_last(
 
     assert gateway.ended(task["id"])["status"] == "completed"
     (submit,) = gateway.submits(prompt)
-    assert reads(gateway, submit["task_id"]) == len(first) + 1
+    assert gateway.reads(submit["task_id"]) == len(first) + 1
     assert [event["detail-type"] for event in gateway.events(task["id"])] == ["images.completed"]
 
 
@@ -66,16 +52,10 @@ def test_failed_task_that_was_read_fails(gateway: Gateway, polled: str, prompt: 
 
 
 def let_the_limit_pass(gateway: Gateway, task: dict[str, Any]) -> None:
-    """Makes the task as old as its poller waits: nobody sits through a quarter of an hour."""
+    """Makes the task as old as its poller waits."""
     polling = ADAPTERS[task["provider"]].polling
     assert polling is not None
-    created_at = datetime.fromisoformat(task["created_at"]) - timedelta(seconds=polling.give_up)
-    gateway.info.client("dynamodb").update_item(
-        TableName=gateway.info.tasks_table,
-        Key={"task_id": {"S": task["id"]}},
-        UpdateExpression="SET created_at = :created_at",
-        ExpressionAttributeValues={":created_at": {"S": created_at.isoformat(timespec="milliseconds")}},
-    )
+    gateway.make_older(task, polling.give_up)
 
 
 def assert_given_up(gateway: Gateway, task_id: str) -> None:
@@ -91,7 +71,7 @@ def test_task_that_never_ends_is_given_up(gateway: Gateway, polled: str, prompt:
     gateway.misbehave(prompt, result={"never": True})
     task = submitted(gateway, polled, prompt)
     (submit,) = gateway.submits(prompt)
-    assert wait_until(lambda: reads(gateway, submit["task_id"]) > 0, seconds=PATIENCE_SECONDS)
+    assert wait_until(lambda: gateway.reads(submit["task_id"]) > 0, seconds=PATIENCE_SECONDS)
     assert (gateway.task(task["id"])["status"], gateway.poller(task["id"])) == ("processing", "RUNNING")
 
     let_the_limit_pass(gateway, task)
@@ -110,7 +90,7 @@ def test_task_that_nobody_knows_the_id_of_is_given_up(gateway: Gateway, polled: 
 
     assert_given_up(gateway, task["id"])
     (submit,) = gateway.submits(prompt)
-    assert reads(gateway, submit["task_id"]) == 0
+    assert gateway.reads(submit["task_id"]) == 0
 
 
 @each_hinting
@@ -121,7 +101,7 @@ def test_hint_costs_one_read(gateway: Gateway, hinting: str, prompt: str) -> Non
     assert wait_until(lambda: len(gateway.callbacks(submit["task_id"])) == 2, seconds=30)
 
     assert gateway.ended(task["id"])["status"] == "completed"
-    assert reads(gateway, submit["task_id"]) == 1
+    assert gateway.reads(submit["task_id"]) == 1
     assert len(gateway.events(task["id"])) == 1
 
 
