@@ -32,6 +32,7 @@ def submit_image() -> Response[str]:
         caller=app.caller,
         base_url=base_url,
         task_id=task_id,
+        is_repeatable=key is not None,
         credentials=secrets.credentials(),
         callback_keys=secrets.callback_keys(),
         time_left=lambda: app.lambda_context.get_remaining_time_in_millis() / 1000,

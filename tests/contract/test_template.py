@@ -13,7 +13,7 @@ import pytest
 from local.stack import ROOT, read_template
 from pixhook.aws import clients, outcomes
 from pixhook.flows import finish
-from pixhook.flows.submit import SEND_SECONDS
+from pixhook.flows.submit import ANSWER_SECONDS, SEND_SECONDS
 from pixhook.http import FETCH_SECONDS
 from pixhook.problems import problem
 from pixhook.runtime import Settings
@@ -78,6 +78,14 @@ def test_layer_keeps_the_data_of_each_aws_service_in_use() -> None:
 
 def test_submit_has_time_for_one_provider_and_api_gateway_for_submit() -> None:
     assert SEND_SECONDS < FUNCTIONS["SubmitFunction"]["Timeout"] < API_GATEWAY_SECONDS
+
+
+def test_who_waits_for_another_submit_waits_until_that_is_over() -> None:
+    assert FUNCTIONS["SubmitFunction"]["Timeout"] <= ANSWER_SECONDS
+
+
+def test_counts_of_requests_are_forgotten() -> None:
+    assert RESOURCES["AccountsTable"]["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
 
 
 def test_finish_has_time_for_as_many_images_as_it_takes() -> None:
@@ -161,3 +169,5 @@ def test_aws_service_that_is_silent_is_given_up_before_the_function_is_stopped()
     options: Any = clients._CONFIG
     each = options.connect_timeout + options.read_timeout
     assert options.retries["total_max_attempts"] * each < GLOBALS["Timeout"]
+    for name in ("AuthorizeFunction", "QueryFunction"):
+        assert 2 * options.retries["total_max_attempts"] * each < FUNCTIONS[name]["Timeout"]

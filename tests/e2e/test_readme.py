@@ -41,7 +41,7 @@ def test_example_works(gateway: Gateway, folder: Path) -> None:
 
     with Picture.open(folder / "fox.png") as picture:
         assert picture.width > picture.height
-    assert '"balance": ' in output
+    assert '"balance":' in output
     last = json.loads(output[output.rindex('{"id"') :])
     assert last["provider"] == "defapi"
     gateway.ended(last["id"])

@@ -18,6 +18,12 @@ type Provider = Callable[[httpx.Request], httpx.Response]
 """What a provider answers to a request, or how the connection to it breaks."""
 
 
+def callback_url_in(body: str) -> str:
+    """Where a submit asks to be called back."""
+    [url] = re.findall(rf'{SETTINGS["PUBLIC_BASE_URL"]}/callbacks/[^"]+', body)
+    return str(url)
+
+
 class Upstream:
     """All the providers: notes the requests, and answers as it is told; by default it accepts."""
 
@@ -33,8 +39,7 @@ class Upstream:
     @property
     def callback_url(self) -> str:
         """Where the last request asks to be called back."""
-        [url] = re.findall(rf'{SETTINGS["PUBLIC_BASE_URL"]}/callbacks/[^"]+', self.requests[-1].content.decode())
-        return str(url)
+        return callback_url_in(self.requests[-1].content.decode())
 
     def _take(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)

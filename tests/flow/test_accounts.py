@@ -241,7 +241,22 @@ def test_request_that_cannot_be_counted_is_not_made(world: World) -> None:
         answer = world.submit(a_body())
 
     assert code_of(answer) == (503, "service_unavailable")
+    assert set(LIMIT_HEADERS) <= answer.headers.keys()
     assert world.upstream.requests == []
+
+
+def test_nobody_is_kept_from_reading_by_a_count_that_cannot_be_read(world: World) -> None:
+    with world.refusing("GetItem", of="ACCOUNTS_TABLE"):
+        answer = world.get("/models")
+
+    assert answer.status == 200
+    assert set(LIMIT_HEADERS) <= answer.headers.keys()
+
+
+def test_count_outlives_its_window(world: World) -> None:
+    end = int(world.submit(a_body()).headers["x-ratelimit-reset"])
+    [count] = [item for item in world.items("ACCOUNTS_TABLE") if item["pk"]["S"].startswith("rate#")]
+    assert int(count["ttl"]["N"]) > end
 
 
 def test_tasks_under_way_are_limited_until_they_end(world: World) -> None:
@@ -337,7 +352,15 @@ def test_ledger_is_read_page_by_page(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit"), ("cursor=%FF", "cursor")]
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=x", "limit"),
+        ("cursor=%FF", "cursor"),
+        ("cursor=!!!", "cursor"),
+        (f"cursor={'x' * 500}", "cursor"),
+    ],
 )
 def test_page_that_there_is_not_is_refused_with_its_parameter(world: World, query: str, field: str) -> None:
     answer = world.get(f"/account/movements?{query}")
@@ -354,6 +377,17 @@ def ledger(world: World, caller: Caller) -> list[tuple[str, int, str | None]]:
 
 
 # Whose account has ended
+
+CHANGES: dict[str, dict[str, Json]] = {
+    "suspend_account": {},
+    "resume_account": {},
+    "delete_account": {},
+    "create_key": {},
+    "set_plan": {"plan": "pro"},
+    "grant_credits": {"credits": 5},
+    "adjust_credits": {"credits": 5, "note": "why"},
+}
+"""What can be done with an account that is open."""
 
 
 def test_suspended_account_buys_nothing_and_reads_what_it_has(world: World) -> None:
@@ -385,9 +419,9 @@ def test_deleted_account_opens_nothing_but_its_tasks_end(world: World) -> None:
     world.fail(task)
     shown = administer(world, "show_account", account_id="acc_gone")
     assert (shown["status"], shown["balance"], shown["usage"]["tasks_in_flight"]) == ("deleted", 20, 0)
-    for action in ("suspend_account", "resume_account", "delete_account", "create_key"):
+    for action, fields in CHANGES.items():
         with pytest.raises(NotFound):
-            administer(world, action, account_id="acc_gone")
+            administer(world, action, account_id="acc_gone", **fields)
 
 
 def test_account_that_was_never_there_buys_nothing(world: World) -> None:
@@ -445,6 +479,24 @@ def test_request_is_done_once_whatever_its_asker_heard_of_it(
 
     assert again == {name: value for name, value in first.items() if name != "key"}
     assert world.items("ACCOUNTS_TABLE") == held
+
+
+@pytest.mark.parametrize("number", [7, -1_000_000])
+def test_request_that_is_done_by_another_meanwhile_is_not_done_again(world: World, number: int) -> None:
+    fields = {"account_id": ACCOUNT_ID, "credits": number, "note": "why", "request_id": "r-1"}
+    before = world.get("/account").document["balance"]
+    raced: list[str] = []
+
+    def be_overtaken(operation: str) -> None:
+        if operation == "TransactWriteItems" and not raced:
+            raced.append(operation)
+            administer(world, "adjust_credits", **fields)
+
+    with world.disturbed(be_overtaken):
+        answer = administer(world, "adjust_credits", **fields)
+
+    assert answer == {"account_id": ACCOUNT_ID}
+    assert world.get("/account").document["balance"] == before + number
 
 
 def test_id_of_a_request_is_not_for_another(world: World) -> None:
@@ -513,11 +565,8 @@ def test_action_that_there_is_not_does_nothing(world: World, event: Json, where:
     assert world.items("ACCOUNTS_TABLE") == held
 
 
-@pytest.mark.parametrize(
-    "action", ["create_key", "show_account", "suspend_account", "resume_account", "delete_account", "set_plan"]
-)
-def test_account_that_there_is_not_is_named(world: World, action: str) -> None:
-    fields = {"plan": "pro"} if action == "set_plan" else {}
+@pytest.mark.parametrize(("action", "fields"), [*CHANGES.items(), ("show_account", {}), ("list_keys", {})])
+def test_account_that_there_is_not_is_named(world: World, action: str, fields: dict[str, Json]) -> None:
     with pytest.raises(NotFound, match="acc_2"):
         administer(world, action, account_id="acc_2", **fields)
 

@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from pixhook.aws.breakers import CONFIG
 from pixhook.catalogue import MODELS
 from pixhook.model import ErrorCode, Status
+from tests.conftest import SETTINGS
 from tests.flow.dialects import EVERYONE
 from tests.flow.test_submit import UNREACHED, raising
 from tests.flow.world import World
@@ -154,6 +156,22 @@ def test_nobody_is_asked_who_could_not_be_noted(world: World) -> None:
     assert asked(world) == [FIRST]
     assert world.finish_all() == []
     assert [task.status for task in world.tasks()] == [Status.FAILED]
+
+
+def test_next_provider_that_was_noted_without_an_answer_is_asked(world: World) -> None:
+    world.upstream.answer = only(FIRST, refusing(503))
+    lost: list[str] = []
+
+    def lose_the_reroute(operation: str) -> None:
+        if operation == "UpdateItem" and not lost and SETTINGS["TASKS_TABLE"] in world.calls[-1].params.values():
+            lost.append(operation)
+            raise ReadTimeoutError(endpoint_url="https://aws.example")
+
+    with world.disturbed(lambda _: None, lose_the_reroute):
+        answer = world.submit(BODY)
+
+    assert (answer.status, answer.document["provider"]) == (202, SECOND)
+    assert asked(world) == [FIRST, SECOND]
 
 
 def test_provider_that_fails_again_and_again_is_left_out_for_a_while(

@@ -1,5 +1,6 @@
 """Idempotency-Key: however often a request is made, there is one task, one purchase, one charge."""
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from pixhook.flows import submit
 from pixhook.flows.submit import keyed_task_id
 from pixhook.model import Status
-from tests.flow.cloud import ServiceAnswer, service_error
+from pixhook.plans import PLANS
+from tests.flow.cloud import service_error
 from tests.flow.dialects import Dialect
 from tests.flow.test_submit import assert_problem, assert_untouched
-from tests.flow.world import World
+from tests.flow.world import CALLER, World
 from tests.support.builders import ACCOUNT_ID, a_body
 
 REPLAYED = "idempotent-replayed"
@@ -158,18 +160,47 @@ def test_nobody_waits_longer_than_there_is_time(world: World) -> None:
     assert next(waits) == 6
 
 
-def test_task_whose_writing_succeeded_at_a_try_that_got_no_answer_is_no_replay(world: World) -> None:
-    """The SDK tries again by itself, and meets what it has written."""
-    tries = count()
-
-    def lose_the_first_answer(operation: str) -> ServiceAnswer | None:
-        return service_error() if operation == "TransactWriteItems" and next(tries) == 0 else None
-
+def test_task_whose_writing_got_no_answer_but_took_effect_is_no_replay(world: World) -> None:
     before = balance(world)
-    with world.disturbed(lambda _: None, after=lose_the_first_answer):
+    with world.losing_the_answer("TransactWriteItems"):
         answer = world.submit(a_body(), key="k")
 
     assert answer.status == 202
     assert REPLAYED not in answer.headers
     assert len(world.upstream.requests) == 1
     assert before - balance(world) == answer.document["credits"]
+
+
+def test_account_that_has_spent_all_is_still_answered_with_what_it_bought(world: World) -> None:
+    caller = world.open_account(id="acc_poor", balance=5, overrides={"tasks_in_flight": 1})
+    first = world.submit(a_body(), key="k", caller=caller)
+    again = world.submit(a_body(), key="k", caller=caller)
+    assert (again.status, again.headers[REPLAYED], again.document["id"]) == (202, "true", first.document["id"])
+
+
+def test_request_that_meets_the_first_ones_writing_is_answered_with_its_task(world: World) -> None:
+    """DynamoDB may show the account as charged already, and the task as being written."""
+    caller = world.open_account(id="acc_poor", balance=5)
+    first = world.submit(a_body(), key="k", caller=caller)
+    answer, document = service_error("TransactionCanceledException", 400)
+    reasons = [{"Code": "TransactionConflict"}, {"Code": "ConditionalCheckFailed", "Item": {"balance": {"N": "0"}}}]
+    charged = (answer, document | {"CancellationReasons": reasons})
+
+    with world.refusing("TransactWriteItems", trouble=charged):
+        again = world.submit(a_body(), key="k", caller=caller)
+
+    assert (again.status, again.document["id"]) == (202, first.document["id"])
+
+
+def test_what_was_taken_once_is_not_refused_by_another_plan_or_without_its_provider(world: World) -> None:
+    options = a_body(provider="apixo", provider_options={"num_images": 2})
+    first = world.submit(options, key="k")
+    poorer = replace(CALLER, limits=PLANS["free"])
+    assert world.submit(options, key="k", caller=poorer).document["id"] == first.document["id"]
+
+    world.store_secret("PROVIDERS_SECRET", {"defapi": {"api_key": "key"}})
+    assert world.submit(options, key="k").document["id"] == first.document["id"]
+    assert_problem(
+        world.submit({**options, "prompt": "a wolf"}, key="k"), 422, "idempotency_key_reused", field="Idempotency-Key"
+    )
+    assert world.submit(options, key="another").status == 422

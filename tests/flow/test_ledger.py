@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from pixhook.errors import PixhookError
-from pixhook.lifecycle import is_terminal
-from pixhook.model import MovementKind, Status, Task
+from pixhook.model import Status
 from tests.conftest import SETTINGS
+from tests.flow.invariants import assert_money_is_exact
 from tests.flow.outside import Provider
 from tests.flow.trouble import Trouble
 from tests.flow.world import Died, World, a_world
@@ -123,27 +123,8 @@ class Gateway(RuleBasedStateMachine):
 
     @invariant()
     def money_is_exact(self) -> None:
-        tasks = self.world.tasks()
         for caller in self.callers:
-            own = {task.id: task for task in tasks if task.account_id == caller.account_id}
-            self._check(caller.account_id, own)
-
-    def _check(self, account_id: str, tasks: dict[str, Task]) -> None:
-        account = self.world.accounts.get(account_id)
-        assert account is not None
-        movements = self.world.accounts.movements(account_id, limit=1000, cursor=None).items
-        assert account.balance == sum(movement.credits for movement in movements) >= 0
-        assert account.tasks_in_flight == sum(not is_terminal(task.status) for task in tasks.values())
-        of_tasks = Counter((move.source, move.kind, move.credits) for move in movements if move.source in tasks)
-        expected = Counter((task.id, MovementKind.RESERVE, -task.credits) for task in tasks.values())
-        for task in tasks.values():
-            if task.status is Status.COMPLETED:
-                expected[task.id, MovementKind.SETTLE, 0] += 1
-            elif task.status is Status.FAILED:
-                expected[task.id, MovementKind.REFUND, task.credits] += 1
-        assert of_tasks == expected
-        of_operators = Counter(move.source for move in movements if move.source not in tasks)
-        assert set(of_operators.values()) == {1}
+            assert_money_is_exact(self.world, caller.account_id)
 
     @invariant()
     def nothing_is_asked_for_twice(self) -> None:

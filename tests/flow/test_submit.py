@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import httpx
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
+from pixhook.aws import dynamodb
 from pixhook.flows.requests import MAX_BODY_BYTES, MAX_FREE_FORM_BYTES
 from pixhook.model import ErrorCode, Outcome, OutcomeState, Status
 from pixhook.problems import CONTENT_TYPE
@@ -442,18 +442,43 @@ def test_nothing_is_sent_when_the_task_cannot_be_written(world: World, trouble: 
     assert_untouched(world)
 
 
-def test_task_whose_writing_succeeded_at_a_try_that_got_no_answer_is_sent(world: World) -> None:
-    """The SDK tries again by itself, and meets what it has written."""
-    tries = count()
-
-    def lose_the_first_answer(operation: str) -> ServiceAnswer | None:
-        return service_error() if operation == "TransactWriteItems" and next(tries) == 0 else None
-
-    with world.disturbed(lambda _: None, after=lose_the_first_answer):
+def test_task_whose_writing_got_no_answer_but_took_effect_is_sent(world: World) -> None:
+    with world.losing_the_answer("TransactWriteItems"):
         answer = world.submit(a_body())
 
     assert answer.status == 202
-    assert len(world.upstream.requests) == 1
+    assert len(world.upstream.requests) == len(world.tasks()) == 1
+
+
+def test_write_that_others_stand_in_the_way_of_is_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamodb, "sleep", lambda _: None)
+    met: set[str] = set()
+
+    def conflict_once(operation: str) -> ServiceAnswer | None:
+        if operation in met or operation not in {"TransactWriteItems", "UpdateItem"}:
+            return None
+        if operation == "UpdateItem" and SETTINGS["TASKS_TABLE"] not in world.calls[-1].params.values():
+            return None
+        met.add(operation)
+        return in_the_way(operation)
+
+    with world.disturbed(conflict_once):
+        answer = world.submit(a_body())
+    assert (answer.status, met) == (202, {"TransactWriteItems", "UpdateItem"})
+
+    met.clear()
+    with world.disturbed(conflict_once):
+        world.complete(world.task(answer.document["id"]))
+    assert met == {"TransactWriteItems", "UpdateItem"}
+    assert world.task(answer.document["id"]).status is Status.COMPLETED
+
+
+def in_the_way(operation: str) -> ServiceAnswer:
+    """What DynamoDB says of a write that meets a transaction on the same item."""
+    if operation == "UpdateItem":
+        return service_error("TransactionConflictException", 400)
+    answer, document = service_error("TransactionCanceledException", 400)
+    return answer, document | {"CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConflict"}]}
 
 
 def test_nobody_is_asked_when_no_time_is_left(world: World) -> None:

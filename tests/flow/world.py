@@ -21,6 +21,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.base import (
     _LOCAL_FAILURES,
     _LOCAL_SUCCESSES,
 )
+from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 from moto.sqs.models import sqs_backends
 
@@ -75,7 +76,7 @@ CALLBACK_KEY = "sample-callback-key"
 SERVICES = ("dynamodb", "sqs", "s3", "events", "secretsmanager", "stepfunctions")
 
 type Hook = Callable[[str], ServiceAnswer | None]
-"""Told an operation's name; what it returns stands in for the service's answer, what it raises is raised."""
+"""Told an operation's name. What it raises is raised; what it returns before a call stands in for the answer."""
 
 
 class Died(Exception):
@@ -358,6 +359,13 @@ class World:
         """All that a table holds, as DynamoDB has it."""
         return list(aws("dynamodb").scan(TableName=SETTINGS[setting])["Items"])
 
+    def deadlines_left(self) -> int:
+        """How many tasks are still to be looked at."""
+        name = "ApproximateNumberOfMessages"
+        url = SETTINGS["DEADLINE_QUEUE_URL"]
+        attributes = aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        return sum(int(attributes[f"{name}{state}"]) for state in ("", "NotVisible", "Delayed"))
+
     def messages(self) -> list[dict[str, Any]]:
         """What can be seen on the queue; it stays there."""
         answer = aws("sqs").receive_message(
@@ -410,9 +418,21 @@ class World:
             for emitter, name, hook in registered:
                 emitter.unregister(name, hook)
 
+    def losing_the_answer(self, operation: str) -> AbstractContextManager[None]:
+        """Has these calls take effect, and nobody hear of it."""
+
+        def lose(name: str) -> None:
+            if name == operation:
+                raise ReadTimeoutError(endpoint_url="https://aws.example")
+
+        return self.disturbed(_undisturbed, lose)
+
     @contextmanager
     def disturbed(self, before: Hook, after: Hook | None = None) -> Iterator[None]:
-        """Has these hooks see each call of the code under test before it is made, and after."""
+        """Has these hooks see each call of the code under test before it is made, and after.
+
+        What the hook after a call returns is not taken for the service's answer; what it raises is raised.
+        """
         self._before, self._after = before, after or _undisturbed
         try:
             yield

@@ -89,7 +89,6 @@ def movement_document(movement: Movement) -> dict[str, Json]:
         "kind": movement.kind,
         "credits": movement.credits,
         "task_id": movement.source if is_of_a_task else None,
-        "note": movement.note,
         "created_at": _moment(movement.at),
     }
 

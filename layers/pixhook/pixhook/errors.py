@@ -12,6 +12,7 @@
     ├── TooManyRequests          the account's limits, for now
     │   └── TooManyTasks
     ├── NotFound                 there is no such thing, or it is not the client's
+    ├── AlreadyDone              an operator's request that was done meanwhile
     ├── NotReady                 it exists, but not yet what is asked of it
     ├── CallbackRejected         somebody who is not the provider, or a damaged URL
     ├── ProviderRefused          the provider said no; nothing was bought
@@ -96,6 +97,10 @@ class TooManyTasks(TooManyRequests):
 
 class NotFound(PixhookError):
     """There is no such thing, or it belongs to another account: the two look the same."""
+
+
+class AlreadyDone(PixhookError):
+    """An operator's request with this id was done meanwhile; nothing was done now."""
 
 
 class NotReady(PixhookError):

@@ -315,7 +315,7 @@ class Page[Item]:
 
     items: Sequence[Item]
     cursor: str | None
-    """None where nothing follows."""
+    """None where nothing follows; without it, something may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

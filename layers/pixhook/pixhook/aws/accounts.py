@@ -14,6 +14,7 @@ A key itself is never stored. Whatever changes a balance writes its movement in 
 """
 
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,7 +24,7 @@ from botocore.exceptions import ClientError
 
 from pixhook.aws.clients import error_code, translated
 from pixhook.aws.dynamodb import CONDITION_FAILED, failed_conditions, moment, persistently, plain, text, typed
-from pixhook.errors import InvalidRequest, NotFound, StoreUnavailable
+from pixhook.errors import AlreadyDone, InvalidRequest, NotFound, StoreUnavailable
 from pixhook.model import Account, AdminRequest, ApiKey, Json, Movement, MovementKind, Page, Scope, Window
 from pixhook.plans import Limits
 
@@ -36,6 +37,8 @@ type Write = Any
 _IF_NEW = {"ConditionExpression": "attribute_not_exists(pk)"}
 
 _IS_OPEN = "attribute_exists(pk) AND attribute_not_exists(deleted_at)"
+
+_CURSOR = re.compile("[A-Za-z0-9_-]{1,400}")
 
 _RATE_KEPT_SECONDS = 3600
 """After its window, so that no clock that is late writes to one that has expired."""
@@ -277,7 +280,11 @@ class Accounts:
         self._do(request, [{"Update": change}], f"account {account_id!r}")
 
     def _do(self, request: AdminRequest, writes: list[Write], of: str = "") -> None:
-        """Makes the writes and remembers the request: all or nothing. The first of them may depend on `of`."""
+        """Makes the writes and remembers the request: all or nothing. The first of them may depend on `of`.
+
+        Raises:
+            AlreadyDone: the request is remembered already.
+        """
         entry = {
             "request_id": request.id,
             "at": text(request.at),
@@ -295,11 +302,13 @@ class Accounts:
             try:
                 persistently(lambda: self._dynamodb.transact_write_items(TransactItems=[*writes, *remembered]))
             except ClientError as error:
-                found = failed_conditions(error).get(0)
-                if found and "deleted_at" not in found:
-                    message = f"credits: the balance is {found['balance']}, and never negative"
+                failed = failed_conditions(error)
+                if any(number >= len(writes) for number in failed):
+                    raise AlreadyDone(request.id) from None
+                if failed.get(0) and "deleted_at" not in failed[0]:
+                    message = f"credits: the balance is {failed[0]['balance']}, and never negative"
                     raise InvalidRequest(message, field="credits") from None
-                if found is not None and of:
+                if 0 in failed and of:
                     raise NotFound(f"There is no {of}.") from None
                 raise
 
@@ -336,7 +345,8 @@ def _cursor(place: str) -> str:
 def _place(cursor: str) -> str:
     """The place that `_cursor` was given. Raises `InvalidRequest`."""
     try:
-        return urlsafe_b64decode(f"{cursor}{'=' * (-len(cursor) % 4)}").decode()
+        is_one = _CURSOR.fullmatch(cursor)
+        return urlsafe_b64decode(f"{cursor}{'=' * (-len(cursor) % 4)}" if is_one else "-").decode()
     except ValueError:
         raise InvalidRequest("cursor has to be the next_cursor of a page before.", field="cursor") from None
 

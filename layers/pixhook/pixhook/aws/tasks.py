@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from pixhook.aws.accounts import Ledger
 from pixhook.aws.clients import error_code, translated
@@ -56,7 +56,7 @@ class Tasks:
             OutOfCredits, TooManyTasks, AccountInactive: the account does not have what it takes; nothing was done.
             StoreUnavailable: whether it was done is not known.
         """
-        nonce = uuid4().hex
+        nonce = uuid4().hex  # by it the task is known as this call's, even if the answer to its writing is lost
         put = {
             "TableName": self._table,
             "Item": typed(self._item(task) | {"nonce": nonce}),
@@ -68,11 +68,13 @@ class Tasks:
         with translated("write the task"):
             try:
                 self._transact([{"Put": put}, *reserve])
-            except ClientError as error:
-                failed = failed_conditions(error)
-                if 0 in failed:
-                    # Ours: written by an earlier try of the SDK's, whose answer was lost.
-                    return None if failed[0]["nonce"] == nonce else _task(failed[0])
+            except (ClientError, BotoCoreError) as error:
+                failed = failed_conditions(error) if isinstance(error, ClientError) else {}
+                # What stands there decides: the answer may have been lost, or somebody else's writing of the same
+                # task may have been under way, with the account already charged for it.
+                found = failed.get(0) or self._item_of(task.id)
+                if found:
+                    return None if found["nonce"] == nonce else _task(found)
                 if 1 in failed:
                     raise _not_reserved(failed[1], task.credits, tasks_in_flight) from None
                 raise
@@ -91,16 +93,17 @@ class Tasks:
             "request": json.dumps(asdict(task.request), separators=(",", ":"), ensure_ascii=False),
             "created_at": text(task.created_at),
             "updated_at": text(task.updated_at),
-            "expires_at": int((task.created_at + self._retention).timestamp()),
         }
 
     def get(self, task_id: str) -> Task | None:
         """The task as it is now: the read is consistent. Raises `StoreUnavailable`."""
         with translated("read the task"):
-            answer = self._dynamodb.get_item(
-                TableName=self._table, Key=typed({"task_id": task_id}), ConsistentRead=True
-            )
-        return _task(plain(answer["Item"])) if "Item" in answer else None
+            item = self._item_of(task_id)
+        return _task(item) if item else None
+
+    def _item_of(self, task_id: str) -> "dict[str, Any]":
+        answer = self._dynamodb.get_item(TableName=self._table, Key=typed({"task_id": task_id}), ConsistentRead=True)
+        return plain(answer.get("Item", {}))
 
     def find(self, provider: str, ref: str) -> Task | None:
         """The task that the provider knows as `ref`; the index is a moment behind. Raises `StoreUnavailable`."""
@@ -141,7 +144,11 @@ class Tasks:
         Raises:
             StoreUnavailable: whether it ended is not known.
         """
-        changes = _moved(task, to, now, ref, native_charge) | {"ended_at": text(now)}
+        changes = _moved(task, to, now, ref, native_charge) | {
+            "ended_at": text(now),
+            # Not before its end: with a task that goes on, DynamoDB would delete what its account is owed.
+            "expires_at": int((now + self._retention).timestamp()),
+        }
         if images:
             changes["images"] = [asdict(image) for image in images]
         if failure is not None:

@@ -5,6 +5,7 @@ request with the id comes to what the first one came to, save that an API key is
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Literal, Protocol
@@ -14,7 +15,7 @@ from ulid import ULID
 
 from pixhook.callbacks import ACCOUNT, callback_url
 from pixhook.documents import account_document, key_document, request_document
-from pixhook.errors import InvalidRequest, NotFound
+from pixhook.errors import AlreadyDone, InvalidRequest, NotFound
 from pixhook.flows.authorize import SHOWN_CHARACTERS, digest, new_key
 from pixhook.model import Account, AdminRequest, ApiKey, Json, Movement, MovementKind, Page, Scope
 from pixhook.plans import PLANS
@@ -213,11 +214,9 @@ def administer(
     action = _parsed(event)
     match action:
         case ShowAccount():
-            account = accounts.get(action.account_id)
-            if account is None:
-                raise NotFound(f"There is no account {action.account_id!r}.")
-            return account_document(account)
+            return account_document(_account(action.account_id, accounts))
         case ListKeys():
+            _account(action.account_id, accounts)
             keys = accounts.keys(action.account_id, limit=_PAGE, cursor=action.cursor)
             return {"keys": [key_document(key) for key in keys.items], "next_cursor": keys.cursor}
         case AuditLog():
@@ -232,12 +231,21 @@ def administer(
             return _once(action, accounts, action.request_id or request_id, clock())
 
 
+def _account(account_id: str, accounts: Accounts) -> Account:
+    account = accounts.get(account_id)
+    if account is None:
+        raise NotFound(f"There is no account {account_id!r}.")
+    return account
+
+
 def _once(action: _Changes, accounts: Accounts, request_id: str, now: datetime) -> dict[str, Json]:
     asked = action.model_dump(mode="json", exclude={"request_id"})
     earlier = accounts.request(request_id)
     if earlier is None:
-        return _change(action, accounts, AdminRequest(id=request_id, action=asked, result={}, at=now))
-    if earlier.action != asked:
+        with suppress(AlreadyDone):
+            return _change(action, accounts, AdminRequest(id=request_id, action=asked, result={}, at=now))
+        earlier = accounts.request(request_id)
+    if earlier is None or earlier.action != asked:
         raise InvalidRequest("request_id: it came with another action before", field="request_id")
     return dict(earlier.result)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
-from pixhook.errors import PixhookError, ScopeMissing, TooManyRequests
+from pixhook.errors import PixhookError, ScopeMissing, StoreUnavailable, TooManyRequests
 from pixhook.model import Caller, Scope, Window
 from pixhook.plans import Limits
 
@@ -21,24 +21,34 @@ class Rates(Protocol):
 
 
 def admit(method: str, caller: Caller, rates: Rates, now: datetime) -> tuple[Window, PixhookError | None]:
-    """The account's window, and why the request is refused, if it is.
-
-    Raises:
-        StoreUnavailable: it cannot be counted now.
-    """
-    limits = caller.limits
+    """The account's window, and why the request is refused, if it is."""
     scope = Scope.READ if method == "GET" else Scope.WRITE
     if scope not in caller.scopes:
-        window = rates.window(caller.account_id, limits, now)
-        return window, ScopeMissing(f"The API key does not have the scope {scope}.")
+        return _window(caller, rates, now), ScopeMissing(f"The API key does not have the scope {scope}.")
     if scope is Scope.READ:
-        return rates.window(caller.account_id, limits, now), None
-    counted = rates.count(caller.account_id, limits, now)
+        return _window(caller, rates, now), None
+    limits = caller.limits
+    try:
+        counted = rates.count(caller.account_id, limits, now)
+    except StoreUnavailable as error:  # what is not counted is not done
+        return _unknown(limits, now), error
     if counted is not None:
         return counted, None
     window = Window(limit=limits.requests, used=limits.requests, resets_at=limits.window_end(now))
     message = f"The account may make {limits.requests} requests in {limits.window_seconds} seconds."
     return window, TooManyRequests(message, retry_after=max(1, window.resets_at - int(now.timestamp())))
+
+
+def _window(caller: Caller, rates: Rates, now: datetime) -> Window:
+    """The window to be shown; nobody is kept from reading because it cannot be read."""
+    try:
+        return rates.window(caller.account_id, caller.limits, now)
+    except StoreUnavailable:
+        return _unknown(caller.limits, now)
+
+
+def _unknown(limits: Limits, now: datetime) -> Window:
+    return Window(limit=limits.requests, used=0, resets_at=limits.window_end(now))
 
 
 def headers(window: Window) -> Mapping[str, str]:

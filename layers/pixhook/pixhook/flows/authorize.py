@@ -86,6 +86,6 @@ def from_context(context: Mapping[str, str]) -> Caller:
             requests=int(context["requests"]),
             window_seconds=int(context["window_seconds"]),
             tasks_in_flight=int(context["tasks_in_flight"]),
-            features=frozenset(context["features"].split()),
+            features=frozenset(context.get("features", "").split()),
         ),
     )

@@ -12,7 +12,7 @@ Rule 4: once a provider may have accepted, the client is not told to try again, 
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -53,7 +53,7 @@ from pixhook.model import (
     Status,
     Task,
 )
-from pixhook.plans import PROVIDER_OPTIONS
+from pixhook.plans import PROVIDER_OPTIONS, Limits
 from pixhook.providers import PROVIDERS
 from pixhook.providers.base import Polling
 
@@ -154,11 +154,14 @@ class Submitter:
         caller: Caller,
         base_url: str,
         task_id: str,
+        is_repeatable: bool,
         credentials: Mapping[str, Credential],
         callback_keys: Sequence[str],
         time_left: Callable[[], float],
     ) -> Submitted:
-        """The task, written and sent upstream. `time_left` says in how many seconds this process will be stopped.
+        """The task, written and sent upstream; or the one that is there under `task_id` if that `is_repeatable`.
+
+        `time_left` says in how many seconds this process will be stopped.
 
         Raises:
             InvalidRequest, NotInPlan: it cannot be taken as it is; nothing was written or sent.
@@ -167,20 +170,15 @@ class Submitter:
             ProviderRefused: the last provider that was asked said no; the task will end as failed.
             StoreUnavailable: nothing was sent.
         """
-        limits = caller.limits
-        if request.provider_options and PROVIDER_OPTIONS not in limits.features:
-            raise NotInPlan("The account's plan does not have provider_options.")
-        candidates = (  # made when it is their turn: most often the first takes it
-            _Candidate(
-                offer=offer,
-                request=PROVIDERS[offer.provider].build_submit(
-                    request, offer, callback_url(base_url, offer.provider, task_id, callback_keys)
-                ),
-                credential=credentials[offer.provider],
-            )
-            for offer in catalogue.candidates(request, PROVIDERS.keys() & credentials.keys())
-        )
-        first = next(candidates)
+        candidates = _candidates(request, caller.limits, base_url, task_id, credentials, callback_keys)
+        try:
+            first = next(candidates)
+        except (InvalidRequest, NotInPlan):
+            # What was taken once is not refused because plans or providers are others today.
+            earlier = self.tasks.get(task_id) if is_repeatable else None
+            if earlier is None:
+                raise
+            return Submitted(self._replayed(earlier, request, time_left), is_replay=True)
         now = self.clock()
         task = Task(
             id=task_id,
@@ -194,7 +192,7 @@ class Submitter:
             updated_at=now,
         )
         self.deadlines.put(task.id, deadline(task.provider))
-        earlier = self.tasks.add(task, tasks_in_flight=limits.tasks_in_flight)
+        earlier = self.tasks.add(task, tasks_in_flight=caller.limits.tasks_in_flight)
         if earlier is not None:
             return Submitted(self._replayed(earlier, request, time_left), is_replay=True)
         trouble = self._try(first, task, time_left)
@@ -269,8 +267,12 @@ class Submitter:
         try:
             return self.tasks.reroute(task, self.clock())
         except StoreUnavailable:
-            _log.exception("the next provider could not be noted, and is not asked", extra={"provider": task.provider})
+            _log.exception("it is not known whether the next provider was noted", extra={"provider": task.provider})
+        try:
+            found = self.tasks.get(task.id)
+        except StoreUnavailable:
             return False
+        return found is not None and found.status is Status.QUEUED and found.attempts == task.attempts
 
     def _accepted(self, task: Task, ref: str) -> Task:
         """The task as accepted, or further if its callback was faster than the provider's answer."""
@@ -299,6 +301,26 @@ class _Candidate:
     offer: Offer
     request: HttpRequest
     credential: Credential
+
+
+def _candidates(
+    request: ImageRequest,
+    limits: Limits,
+    base_url: str,
+    task_id: str,
+    credentials: Mapping[str, Credential],
+    callback_keys: Sequence[str],
+) -> Iterator[_Candidate]:
+    """Who can make it, each made when it is its turn: most often the first takes it. Raises as `Submitter.submit`."""
+    if request.provider_options and PROVIDER_OPTIONS not in limits.features:
+        raise NotInPlan("The account's plan does not have provider_options.")
+    for offer in catalogue.candidates(request, PROVIDERS.keys() & credentials.keys()):
+        url = callback_url(base_url, offer.provider, task_id, callback_keys)
+        yield _Candidate(
+            offer=offer,
+            request=PROVIDERS[offer.provider].build_submit(request, offer, url),
+            credential=credentials[offer.provider],
+        )
 
 
 def _as_sent(request: ImageRequest) -> str:

@@ -1,0 +1,40 @@
+"""What is true after everything, whatever has happened."""
+
+from collections import Counter
+
+from pixhook.lifecycle import is_terminal
+from pixhook.model import MovementKind, Status
+from tests.flow.world import World
+
+
+def assert_money_is_exact(world: World, account_id: str) -> None:
+    """The balance is the sum of the movements, and each task was reserved once and settled or refunded as it ended."""
+    account = world.accounts.get(account_id)
+    assert account is not None
+    movements = world.accounts.movements(account_id, limit=1000, cursor=None).items
+    assert account.balance == sum(movement.credits for movement in movements) >= 0
+    tasks = {task.id: task for task in world.tasks() if task.account_id == account_id}
+    assert account.tasks_in_flight == sum(not is_terminal(task.status) for task in tasks.values())
+    of_tasks = Counter((move.source, move.kind, move.credits) for move in movements if move.source in tasks)
+    expected = Counter((task.id, MovementKind.RESERVE, -task.credits) for task in tasks.values())
+    for task in tasks.values():
+        if task.status is Status.COMPLETED:
+            expected[task.id, MovementKind.SETTLE, 0] += 1
+        elif task.status is Status.FAILED:
+            expected[task.id, MovementKind.REFUND, task.credits] += 1
+    assert of_tasks == expected
+    of_operators = Counter(move.source for move in movements if move.source not in tasks)
+    assert set(of_operators.values()) <= {1}
+
+
+def assert_every_end_was_told(world: World) -> None:
+    """Each task has ended, and its events all say so under one id."""
+    told: dict[str, set[tuple[str, str]]] = {}
+    for event in world.events():
+        detail = event["detail"]
+        told.setdefault(detail["task_id"], set()).add((detail["id"], detail["status"]))
+    tasks = world.tasks()
+    assert all(is_terminal(task.status) for task in tasks), [task.status for task in tasks]
+    assert {task.id: [task.status] for task in tasks} == {
+        task_id: [status for _, status in ends] for task_id, ends in told.items()
+    }
