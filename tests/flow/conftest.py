@@ -18,3 +18,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def dialect(request: pytest.FixtureRequest) -> Dialect:
     """Each provider in turn."""
     return DIALECTS[request.param]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says at how many points something was made to go wrong."""
+    passed = terminalreporter.getreports("passed")
+    points = sum(
+        int(str(value)) for report in passed for name, value in report.user_properties if name == "points tried"
+    )
+    if points:
+        terminalreporter.write_line(f"{points} points at which a process died or a call failed, and nothing was lost")
