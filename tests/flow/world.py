@@ -87,6 +87,7 @@ class Died(Exception):
 class Call:
     """One call of an AWS service by the code under test."""
 
+    function: str
     operation: str
     params: dict[str, Any]
 
@@ -133,6 +134,8 @@ class World:
         """What happens while a function sleeps; no time passes."""
         self.seconds_left = 28.0
         """What a function is told of its time."""
+        self._running: list[str] = []
+        """The functions that are being invoked; one may be while another waits for a provider."""
         self._before: Hook = _undisturbed
         self._after: Hook = _undisturbed
         self._events: list[dict[str, Any]] = []
@@ -177,7 +180,11 @@ class World:
             aws_request_id=str(uuid4()),
             get_remaining_time_in_millis=lambda: self.seconds_left * 1000,
         )
-        return json.loads(json.dumps(self._functions[function].handler(event, context)))
+        self._running.append(function)
+        try:
+            return json.loads(json.dumps(self._functions[function].handler(event, context)))
+        finally:
+            self._running.pop()
 
     def request(
         self,
@@ -404,7 +411,9 @@ class World:
     def noted(self) -> Iterator[None]:
         """Notes the AWS calls of the code under test, and lets them be disturbed."""
         hooks: Mapping[str, Callable[..., Any]] = {
-            "before-parameter-build": lambda params, model, **_: self.calls.append(Call(model.name, dict(params))),
+            "before-parameter-build": lambda params, model, **_: self.calls.append(
+                Call(self._running[-1], model.name, dict(params))
+            ),
             "before-call": lambda model, **_: self._before(model.name),
             "after-call": lambda model, **_: self._after(model.name),
         }
