@@ -8,18 +8,37 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pixhook import runtime
 from pixhook.api import Api
 from pixhook.documents import account_document, movement_document, task_document
-from pixhook.flows.query import file_url, find_account, find_task, models, page_limits
+from pixhook.flows.query import file_url, find_account, find_task, models, wait_for_end
+from pixhook.flows.search import read_paging, read_patience, read_search
 from pixhook.model import Json, Task
 
 app = Api()
-logger = runtime.logger
+logger, sleep = runtime.logger, runtime.sleep
 tasks, images, secrets, accounts = runtime.tasks(), runtime.images(), runtime.secrets(), runtime.accounts()
+
+
+@app.get("/images")
+def list_images() -> dict[str, Json]:
+    """The account's tasks, the latest first."""
+    search = read_search(app.current_event.query_string_parameters)
+    page = tasks.of_account(
+        app.caller.account_id,
+        fits=search.fits,
+        limit=search.limit,
+        cursor=search.cursor,
+        after=search.created_after,
+        before=search.created_before,
+    )
+    logger.info("listed", extra={"images": len(page.items)})
+    return {"images": [task_document(task) for task in page.items], "next_cursor": page.cursor}
 
 
 @app.get("/images/<task_id>")
 def get_image(task_id: str) -> dict[str, Json]:
-    """The task."""
-    return task_document(_own(task_id))
+    """The task, once it has ended if the client waits for that."""
+    patience = read_patience(app.current_event.query_string_parameters)
+    task = wait_for_end(_own(task_id), patience.wait, get=tasks.get, sleep=sleep, clock=runtime.now)
+    return task_document(task)
 
 
 @app.get("/images/<task_id>/files/<number>")
@@ -45,8 +64,8 @@ def get_account() -> dict[str, Json]:
 @app.get("/account/movements")
 def get_movements() -> dict[str, Json]:
     """The account's ledger, the latest first."""
-    limit, cursor = page_limits(app.current_event.query_string_parameters)
-    page = accounts.movements(app.caller.account_id, limit=limit, cursor=cursor)
+    paging = read_paging(app.current_event.query_string_parameters)
+    page = accounts.movements(app.caller.account_id, limit=paging.limit, cursor=paging.cursor)
     return {"movements": [movement_document(movement) for movement in page.items], "next_cursor": page.cursor}
 
 

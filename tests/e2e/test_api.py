@@ -100,6 +100,29 @@ def test_another_accounts_task_does_not_exist(gateway: Gateway, prompt: str) -> 
     assert gateway.api.get("/images/tsk_unknown").json()["code"] == answers[0].json()["code"] == "not_found"
 
 
+def test_tasks_are_listed_page_by_page_as_they_come_alone(gateway: Gateway, prompt: str) -> None:
+    made = [gateway.submit(model="nano-banana-2", prompt=prompt, metadata={"of": prompt})["id"] for _ in range(5)]
+    for task_id in made:
+        gateway.ended(task_id)
+
+    found: list[dict[str, Any]] = []
+    parameters = {"limit": "2", "metadata.of": prompt, "status": "completed"}
+    while True:
+        page = gateway.api.get("/images", params=parameters).raise_for_status().json()
+        found += page["images"]
+        if page["next_cursor"] is None:
+            break
+        parameters |= {"cursor": page["next_cursor"]}
+
+    assert [task["id"] for task in found] == made[::-1]
+    assert found[0] == gateway.task(made[-1])
+
+
+def test_who_waits_has_the_end(gateway: Gateway, prompt: str) -> None:
+    task = gateway.submit(model="nano-banana-2", prompt=prompt)
+    assert gateway.api.get(f"/images/{task['id']}", params={"wait": 25}).json()["status"] == "completed"
+
+
 @pytest.mark.parametrize(("method", "path"), [("GET", "/nothing"), ("DELETE", "/images"), ("PUT", "/images/tsk_1")])
 def test_what_does_not_exist_is_a_problem_document(gateway: Gateway, method: str, path: str) -> None:
     answer = gateway.api.request(method, path)

@@ -115,6 +115,7 @@ ROUTES = [
     ("GET", "/models", Scope.READ),
     ("GET", "/account", Scope.READ),
     ("GET", "/account/movements", Scope.READ),
+    ("GET", "/images", Scope.READ),
     ("GET", "/images/tsk_1", Scope.READ),
     ("GET", "/images/tsk_1/files/0", Scope.READ),
     ("POST", "/images", Scope.WRITE),

@@ -132,7 +132,14 @@ def operators(world: World) -> None:
 def clients(world: World) -> None:
     task = world.accepted()
     world.complete(task)
-    for path in ("/models", "/account", "/account/movements", f"/images/{task.id}", f"/images/{task.id}/files/0"):
+    for path in (
+        "/images",
+        "/models",
+        "/account",
+        "/account/movements",
+        f"/images/{task.id}",
+        f"/images/{task.id}/files/0",
+    ):
         world.get(path)
     world.submit(a_body(), key="k")
     world.submit(a_body(resolution="9k"), key="k")  # looks for the task of the key

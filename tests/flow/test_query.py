@@ -1,6 +1,7 @@
 """GET: a client's own tasks and files, and the models."""
 
 from dataclasses import asdict
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -113,6 +114,45 @@ def test_task_that_cannot_be_read_now_may_be_asked_for_again(world: World, path:
 
     assert_problem(answer, 503, "service_unavailable")
     assert answer.document["retryable"] is True
+
+
+@pytest.mark.parametrize("end", [Status.COMPLETED, Status.FAILED])
+def test_who_waits_has_the_task_as_soon_as_it_ends(world: World, end: Status) -> None:
+    task = a_task_in(world, Status.STORING)
+    looks = count()
+
+    def end_meanwhile() -> None:
+        if next(looks) == 2:
+            world.table.end(task, end, NOW)
+
+    world.while_it_waits = end_meanwhile
+    answer = world.get(f"/images/{TASK_ID}?wait=25")
+
+    assert (answer.status, answer.document["status"]) == (200, end)
+    assert next(looks) == 3
+
+
+def test_nobody_waits_for_what_has_ended_or_without_asking(world: World) -> None:
+    world.while_it_waits = lambda: pytest.fail("it waited")
+    task = a_task_in(world, Status.STORING)
+    assert world.get(f"/images/{TASK_ID}").document["status"] == "storing"
+    assert world.get(f"/images/{TASK_ID}?wait=0").document["status"] == "storing"
+    world.table.end(task, Status.COMPLETED, NOW)
+    assert world.get(f"/images/{TASK_ID}?wait=25").document["status"] == "completed"
+
+
+def test_who_has_waited_long_enough_has_the_task_as_it_is(world: World) -> None:
+    a_task_in(world, Status.PROCESSING)
+    assert world.get(f"/images/{TASK_ID}?wait=1").document["status"] == "processing"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("wait=26", "wait"), ("wait=-1", "wait"), ("wait=x", "wait"), ("w=1", "w")]
+)
+def test_wait_that_is_none_is_refused(world: World, query: str, field: str) -> None:
+    a_task_in(world, Status.PROCESSING)
+    answer = world.get(f"/images/{TASK_ID}?{query}")
+    assert (answer.status, answer.document["field"]) == (422, field)
 
 
 # A file

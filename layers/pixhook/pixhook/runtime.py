@@ -6,11 +6,11 @@ where they are needed, so that `authorize` does not load what only `finish` uses
 """
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from time import sleep as sleep  # for functions that wait for one another
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
@@ -173,7 +173,7 @@ def submitter() -> "Submitter":
         breakers=Breakers(client("dynamodb"), settings().breakers_table),
         send=HttpSender(),
         clock=now,
-        sleep=time.sleep,
+        sleep=sleep,
     )
 
 

@@ -14,8 +14,6 @@ A key itself is never stored. Whatever changes a balance writes its movement in 
 """
 
 import json
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -23,7 +21,17 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pixhook.aws.clients import error_code, translated
-from pixhook.aws.dynamodb import CONDITION_FAILED, failed_conditions, moment, persistently, plain, text, typed
+from pixhook.aws.dynamodb import (
+    CONDITION_FAILED,
+    cursor_of,
+    failed_conditions,
+    moment,
+    persistently,
+    place_of,
+    plain,
+    text,
+    typed,
+)
 from pixhook.errors import AlreadyDone, InvalidRequest, NotFound, StoreUnavailable
 from pixhook.model import Account, AdminRequest, ApiKey, Json, Movement, MovementKind, Page, Scope, Window
 from pixhook.plans import Limits
@@ -37,8 +45,6 @@ type Write = Any
 _IF_NEW = {"ConditionExpression": "attribute_not_exists(pk)"}
 
 _IS_OPEN = "attribute_exists(pk) AND attribute_not_exists(deleted_at)"
-
-_CURSOR = re.compile("[A-Za-z0-9_-]{1,400}")
 
 _RATE_KEPT_SECONDS = 3600
 """After its window, so that no clock that is late writes to one that has expired."""
@@ -321,7 +327,7 @@ class Accounts:
         values = {":pk": pk, ":prefix": prefix}
         condition = "pk = :pk AND begins_with(sk, :prefix)" if prefix else "pk = :pk"
         start: dict[str, Any] = (
-            {"ExclusiveStartKey": typed({"pk": pk, "sk": f"{prefix}{_place(before)}"})} if before else {}
+            {"ExclusiveStartKey": typed({"pk": pk, "sk": f"{prefix}{place_of(before)}"})} if before else {}
         )
         with translated("list"):
             answer = self._dynamodb.query(
@@ -334,21 +340,7 @@ class Accounts:
                 **start,
             )
         last = plain(answer.get("LastEvaluatedKey", {})).get("sk")
-        return [plain(item) for item in answer["Items"]], last and _cursor(last.removeprefix(prefix))
-
-
-def _cursor(place: str) -> str:
-    """A place in a list as a text that any URL takes."""
-    return urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-
-def _place(cursor: str) -> str:
-    """The place that `_cursor` was given. Raises `InvalidRequest`."""
-    try:
-        is_one = _CURSOR.fullmatch(cursor)
-        return urlsafe_b64decode(f"{cursor}{'=' * (-len(cursor) % 4)}" if is_one else "-").decode()
-    except ValueError:
-        raise InvalidRequest("cursor has to be the next_cursor of a page before.", field="cursor") from None
+        return [plain(item) for item in answer["Items"]], last and cursor_of(last.removeprefix(prefix))
 
 
 def _account_key(account_id: str) -> dict[str, Any]:

@@ -4,8 +4,10 @@ A write that meets a transaction on the same item is refused as a conflict, and 
 again after a moment that differs from writer to writer, so that a busy account's writers come through one by one.
 """
 
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from random import uniform
 from time import monotonic, sleep
 from typing import Any
@@ -14,6 +16,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from pixhook.aws.clients import error_code
+from pixhook.errors import InvalidRequest
 from pixhook.model import Json
 
 CONDITION_FAILED = "ConditionalCheckFailedException"
@@ -23,6 +26,8 @@ CONFLICT_SECONDS = 5.0
 """For so long a write is tried that others stand in the way of."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.8
+
+_CURSOR = re.compile("[A-Za-z0-9_-]{1,400}")
 
 _IN_THE_WAY = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 
@@ -42,12 +47,26 @@ def plain(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def text(moment: datetime) -> str:
     """A moment as it is stored: texts compare as the moments do."""
-    return moment.isoformat(timespec="milliseconds")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def moment(stored: str | None) -> datetime | None:
     """The moment that was stored, if any."""
     return datetime.fromisoformat(stored) if stored else None
+
+
+def cursor_of(place: str) -> str:
+    """A place in a list as a text that any URL takes."""
+    return urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def place_of(cursor: str) -> str:
+    """The place that `cursor_of` was given. Raises `InvalidRequest`."""
+    try:
+        is_one = _CURSOR.fullmatch(cursor)
+        return urlsafe_b64decode(f"{cursor}{'=' * (-len(cursor) % 4)}" if is_one else "-").decode()
+    except ValueError:
+        raise InvalidRequest("cursor has to be the next_cursor of a page before.", field="cursor") from None
 
 
 def persistently[Answer](write: Callable[[], Answer]) -> Answer:

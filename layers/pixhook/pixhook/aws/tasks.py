@@ -5,7 +5,7 @@ A task begins and ends in a transaction with its account's balance, so that neit
 
 import json
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -13,7 +13,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pixhook.aws.accounts import Ledger
 from pixhook.aws.clients import error_code, translated
-from pixhook.aws.dynamodb import CONDITION_FAILED, failed_conditions, moment, persistently, plain, text, typed
+from pixhook.aws.dynamodb import (
+    CONDITION_FAILED,
+    cursor_of,
+    failed_conditions,
+    moment,
+    persistently,
+    place_of,
+    plain,
+    text,
+    typed,
+)
 from pixhook.errors import AccountInactive, OutOfCredits, TooManyTasks
 from pixhook.lifecycle import sources
 from pixhook.model import (
@@ -25,17 +35,25 @@ from pixhook.model import (
     Json,
     Movement,
     MovementKind,
+    Page,
     Status,
     Task,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _BUSY_SECONDS = 5
 """When to try again where too many tasks are under way: nobody knows, and images take longer than this."""
+
+
+_LOOKS, _LOOK_AT_LEAST = 10, 100
+"""How often, and from the second time on at how many tasks at least, a list is looked through for those that fit."""
+
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+_MOMENT = timedelta(milliseconds=1)
 
 
 class Tasks:
@@ -104,6 +122,51 @@ class Tasks:
     def _item_of(self, task_id: str) -> "dict[str, Any]":
         answer = self._dynamodb.get_item(TableName=self._table, Key=typed({"task_id": task_id}), ConsistentRead=True)
         return plain(answer.get("Item", {}))
+
+    def of_account(
+        self,
+        account_id: str,
+        *,
+        fits: "Callable[[Task], bool]",
+        limit: int,
+        cursor: str | None,
+        after: datetime | None,
+        before: datetime | None,
+    ) -> Page[Task]:
+        """The account's tasks that fit, the latest first, created from `after` on and before `before`.
+
+        A task that is being made or changed this moment may be missing or be as it was. A page has fewer tasks than
+        `limit` where so many were looked through that the rest is better asked for anew.
+
+        Raises:
+            InvalidRequest: it is not a cursor.
+            StoreUnavailable: the tasks cannot be read now.
+        """
+        found: list[Task] = []
+        key = _key_of(account_id, cursor) if cursor else None
+        times = {":after": text(after or _EARLIEST), ":last": text((before or _LATEST) - _MOMENT)}
+        for look in range(_LOOKS):
+            start: dict[str, Any] = {"ExclusiveStartKey": typed(key)} if key else {}
+            with translated("list the tasks"):
+                answer = self._dynamodb.query(
+                    TableName=self._table,
+                    IndexName="by_account",
+                    KeyConditionExpression="account_id = :account AND created_at BETWEEN :after AND :last",
+                    ExpressionAttributeValues=typed({":account": account_id, **times}),
+                    ScanIndexForward=False,
+                    Limit=max(limit, _LOOK_AT_LEAST) if look else limit,
+                    **start,
+                )
+            for task in map(_task, map(plain, answer["Items"])):
+                if not fits(task):
+                    continue
+                found.append(task)
+                if len(found) == limit:
+                    return Page(found, _cursor(text(task.created_at), task.id))
+            if "LastEvaluatedKey" not in answer:
+                return Page(found, None)
+            key = plain(answer["LastEvaluatedKey"])
+        return Page(found, _cursor(key["created_at"], key["task_id"]) if key else None)
 
     def find(self, provider: str, ref: str) -> Task | None:
         """The task that the provider knows as `ref`; the index is a moment behind. Raises `StoreUnavailable`."""
@@ -212,6 +275,16 @@ class Tasks:
 
     def _transact(self, writes: "list[Any]") -> None:
         persistently(lambda: self._dynamodb.transact_write_items(TransactItems=writes))
+
+
+def _cursor(created_at: str, task_id: str) -> str:
+    return cursor_of(f"{created_at} {task_id}")
+
+
+def _key_of(account_id: str, cursor: str) -> "dict[str, Any]":
+    """Where in `by_account` a page has ended. Raises `InvalidRequest`."""
+    created_at, _, task_id = place_of(cursor).partition(" ")
+    return {"account_id": account_id, "created_at": created_at or "-", "task_id": task_id or "-"}
 
 
 def _moved(task: Task, to: Status, now: datetime, ref: str | None, native_charge: str | None) -> "dict[str, Json]":

@@ -1,18 +1,20 @@
 """GET: what there is to know of a task, the models and the account. Another's task looks as if it did not exist."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import asdict
+from datetime import datetime, timedelta
 
 from pixhook.catalogue import MODELS, Offer
-from pixhook.errors import InvalidRequest, NotFound, NotReady
+from pixhook.errors import NotFound, NotReady
 from pixhook.lifecycle import is_terminal
 from pixhook.model import Account, Json, Task
 from pixhook.providers import PROVIDERS
 
 _TASK_ID = re.compile("tsk_[0-9A-HJKMNP-TV-Z]{26}")
 
-DEFAULT_PAGE, MAX_PAGE = 50, 200
+LOOK_AGAIN_SECONDS = 0.5
+"""While a client waits; an image takes some ten seconds to be made."""
 
 DOWNLOAD_SECONDS = 15 * 60
 """How long a presigned download URL is good for."""
@@ -31,6 +33,22 @@ def find_task(task_id: str, *, account_id: str, get: Callable[[str], Task | None
     return task
 
 
+def wait_for_end(
+    task: Task,
+    seconds: float,
+    *,
+    get: Callable[[str], Task | None],
+    sleep: Callable[[float], None],
+    clock: Callable[[], datetime],
+) -> Task:
+    """The task once it has ended, or as it is when so many seconds have passed. Raises `StoreUnavailable`."""
+    until = clock() + timedelta(seconds=seconds)
+    while not is_terminal(task.status) and clock() < until:
+        sleep(LOOK_AGAIN_SECONDS)
+        task = get(task.id) or task
+    return task
+
+
 def find_account(account_id: str, get: Callable[[str], Account | None]) -> Account:
     """The caller's account.
 
@@ -42,18 +60,6 @@ def find_account(account_id: str, get: Callable[[str], Account | None]) -> Accou
     if account is None or account.deleted_at:
         raise NotFound("There is no such account.")
     return account
-
-
-def page_limits(parameters: Mapping[str, str]) -> tuple[int, str | None]:
-    """How many items a list is to have, and from where.
-
-    Raises:
-        InvalidRequest: with the parameter at fault.
-    """
-    limit, cursor = parameters.get("limit", str(DEFAULT_PAGE)), parameters.get("cursor")
-    if not re.fullmatch("[0-9]{1,4}", limit) or int(limit) not in range(1, MAX_PAGE + 1):
-        raise InvalidRequest(f"limit has to be a number from 1 to {MAX_PAGE}.", field="limit")
-    return int(limit), cursor
 
 
 def models(configured: Collection[str]) -> list[dict[str, Json]]:
