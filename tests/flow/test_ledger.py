@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from pixhook.errors import PixhookError
+from pixhook.lifecycle import is_terminal
 from pixhook.model import Status
 from tests.conftest import SETTINGS
 from tests.flow.invariants import assert_money_is_exact
@@ -55,7 +57,7 @@ def overtaken(trouble: Trouble) -> AbstractContextManager[None]:
 mishaps = st.none() | st.builds(
     Mishap,
     call=st.integers(0, 8),
-    kind=st.sampled_from([Trouble.dying_before, Trouble.dying_after, Trouble.refusal, overtaken]),
+    kind=st.sampled_from([Trouble.dying_before, Trouble.dying_after, Trouble.refusal, Trouble.unheard, overtaken]),
 )
 picks = st.integers(0, 99)
 
@@ -132,6 +134,16 @@ class Gateway(RuleBasedStateMachine):
         assert set(asked.values()) <= {1}
 
     def teardown(self) -> None:
+        """In the end, whatever has happened, everything has ended, and who got no image has paid nothing."""
+        self.world.time_passes(beyond=timedelta(hours=2))
+        for _ in range(100):
+            self.world.deadlines_come()
+            self.world.finish_all()
+            self.world.time_passes()
+            if not self.world.deadlines_left() and self.world.is_quiet():
+                break
+        assert all(is_terminal(task.status) for task in self.world.tasks())
+        self.money_is_exact()
         told = {event["detail"]["task_id"]: event["detail"]["status"] for event in self.world.events()}
         assert all(told[task.id] == task.status for task in self.world.tasks() if task.published_at)
         self.around.close()

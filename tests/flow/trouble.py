@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from itertools import count
 from threading import Lock
 
+from botocore.exceptions import ReadTimeoutError
+
 from tests.flow.cloud import service_error
 from tests.flow.world import Died, World
 
@@ -30,6 +32,21 @@ class Trouble:
     def refusal(self) -> AbstractContextManager[None]:
         """AWS does not do what that one call asks for."""
         return self.world.disturbed(lambda _: service_error() if self._is_at_step() else None)
+
+    def unheard(self) -> AbstractContextManager[None]:
+        """AWS does what that one call asks for, and its answer is lost."""
+        lost: list[str] = []
+
+        def note(operation: str) -> None:
+            if self._is_at_step():
+                lost.append(operation)
+
+        def lose(_: str) -> None:
+            if lost:
+                lost.clear()
+                raise ReadTimeoutError(endpoint_url="https://aws.example")
+
+        return self.world.disturbed(note, lose)
 
     def overtaken(self, by: Callable[[], object]) -> AbstractContextManager[None]:
         """Somebody else does something just before that call."""
