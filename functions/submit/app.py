@@ -1,4 +1,4 @@
-"""POST /images -> task written -> provider asked."""
+"""POST /images -> task written -> provider asked. POST /images/{id}/cancel -> the client's word on the queue."""
 
 import json
 from typing import Any
@@ -9,12 +9,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pixhook import runtime
 from pixhook.api import Api
 from pixhook.documents import task_document
+from pixhook.flows.cancel import cancel
+from pixhook.flows.query import find_task
 from pixhook.flows.requests import read_request
 from pixhook.flows.submit import keyed_task_id, new_task_id
+from pixhook.lifecycle import is_terminal
 
 app = Api()
-logger = runtime.logger
+logger, sleep = runtime.logger, runtime.sleep
 secrets, guard = runtime.secrets(), runtime.address_guard()
+tasks, outcomes = runtime.tasks(), runtime.outcomes()
 submit = runtime.submitter().submit
 
 
@@ -46,6 +50,20 @@ def submit_image() -> Response[str]:
         content_type="application/json",
         body=json.dumps(task_document(task)),
         headers={"location": f"{base_url}/images/{task.id}", **replayed},
+    )
+
+
+@app.post("/images/<task_id>/cancel")
+def cancel_image(task_id: str) -> Response[str]:
+    """200 and the task, canceled; 202 where that takes longer."""
+    logger.append_keys(task_id=task_id)
+    task = find_task(task_id, account_id=app.caller.account_id, get=tasks.get)
+    task = cancel(task, outcomes=outcomes, get=tasks.get, sleep=sleep, clock=runtime.now)
+    logger.info("cancel", extra={"provider": task.provider, "to": task.status})
+    return Response(
+        status_code=200 if is_terminal(task.status) else 202,
+        content_type="application/json",
+        body=json.dumps(task_document(task)),
     )
 
 

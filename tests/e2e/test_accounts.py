@@ -40,6 +40,9 @@ class Client:
     def account(self) -> dict[str, Any]:
         return dict(self.api.get("/account").raise_for_status().json())
 
+    def task(self, task_id: str) -> dict[str, Any]:
+        return dict(self.api.get(f"/images/{task_id}").raise_for_status().json())
+
     def movements(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         cursor: dict[str, str] = {}
@@ -125,6 +128,31 @@ def test_end_of_a_task_settles_or_gives_back(gateway: Gateway, clients: Any, pro
     assert client.account()["balance"] == 9 * PRICE
     kinds = Counter(movement["kind"] for movement in client.movements())
     assert kinds == {"grant": 1, "reserve": 2, "settle": 1, "refund": 1}
+
+
+def test_cancel_races_the_provider_and_one_of_them_has_the_end(gateway: Gateway, clients: Any, prompt: str) -> None:
+    gateway.misbehave(prompt, callback={"deliveries": [{"delay_s": 0.05}]})
+    client = clients(balance=100 * PRICE, requests=1000, tasks_in_flight=1000)
+
+    def ask_and_cancel(number: int) -> tuple[str, int]:
+        task = (
+            client.api.post("/images", json={"model": MODEL, "prompt": f"{prompt} {number}"}).raise_for_status().json()
+        )
+        assert wait_until(
+            lambda: client.api.get(f"/images/{task['id']}").status_code == 200, seconds=0.02 * (number % 9) + 1
+        )
+        return task["id"], client.api.post(f"/images/{task['id']}/cancel").status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ask_and_cancel, range(50)))
+
+    assert wait_until(lambda: client.account()["usage"]["tasks_in_flight"] == 0, seconds=60)
+    ends = Counter(gateway_task["status"] for gateway_task in (client.task(task_id) for task_id, _ in answers))
+    assert set(ends) <= {"canceled", "completed"}
+    for task_id, status in answers:
+        assert (client.task(task_id)["status"] == "canceled") is (status in {200, 202})
+        assert len(gateway.events(task_id)) == 1
+    assert client.account()["balance"] == (100 - ends["completed"]) * PRICE
 
 
 def test_key_that_is_revoked_while_it_is_used_ends_within_a_minute(gateway: Gateway, clients: Any) -> None:

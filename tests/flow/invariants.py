@@ -20,7 +20,7 @@ def assert_money_is_exact(world: World, account_id: str) -> None:
     for task in tasks.values():
         if task.status is Status.COMPLETED:
             expected[task.id, MovementKind.SETTLE, 0] += 1
-        elif task.status is Status.FAILED:
+        elif is_terminal(task.status):
             expected[task.id, MovementKind.REFUND, task.credits] += 1
     assert of_tasks == expected
     of_operators = Counter(move.source for move in movements if move.source not in tasks)

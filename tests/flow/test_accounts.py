@@ -119,6 +119,7 @@ ROUTES = [
     ("GET", "/images/tsk_1", Scope.READ),
     ("GET", "/images/tsk_1/files/0", Scope.READ),
     ("POST", "/images", Scope.WRITE),
+    ("POST", "/images/tsk_1/cancel", Scope.WRITE),
 ]
 
 

@@ -162,7 +162,8 @@ class World:
         for name in ("poll", "expire"):
             monkeypatch.setattr(self._functions[name], "now", lambda: runtime.now() + self._ahead)
             monkeypatch.setattr(self._functions[name], "read", self._read_status)
-        monkeypatch.setattr(self._functions["query"], "sleep", lambda _: self._wait())
+        for name in ("query", "submit"):
+            monkeypatch.setattr(self._functions[name], "sleep", lambda _: self._wait())
         monkeypatch.setattr(runtime.logger.registered_handler, "stream", self._log)
         self._outcomes = Outcomes(aws("sqs"), lambda: aws("s3"), QUEUE_URL, SETTINGS["IMAGES_BUCKET"])
         self._subscription = create_resources()

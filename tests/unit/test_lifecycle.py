@@ -19,6 +19,8 @@ ADVANCES: Mapping[tuple[Status, OutcomeState], Status] = {
     (Status.PROCESSING, OutcomeState.SUCCEEDED): Status.STORING,
     (Status.PROCESSING, OutcomeState.FAILED): Status.FAILED,
     (Status.STORING, OutcomeState.SUCCEEDED): Status.STORING,
+    (Status.QUEUED, OutcomeState.CANCELED): Status.CANCELED,
+    (Status.PROCESSING, OutcomeState.CANCELED): Status.CANCELED,
 }
 """All that outcomes do: any other pair changes nothing."""
 
@@ -69,6 +71,11 @@ def test_an_outcome_of_another_provider_is_foreign() -> None:
     assert is_foreign(a_task(provider="apixo"), message)
 
 
+def test_the_clients_word_is_of_its_task_whoever_makes_it() -> None:
+    message = OutcomeMessage(task_id="tsk_1", provider="defapi", outcome=Outcome(state=OutcomeState.CANCELED))
+    assert not is_foreign(a_task(provider="apixo"), message)
+
+
 @given(st.lists(st.sampled_from(OutcomeState)))
 def test_the_first_final_outcome_decides_whatever_comes_after_it(states: list[OutcomeState]) -> None:
     task = a_task(status=Status.QUEUED)
@@ -76,5 +83,9 @@ def test_the_first_final_outcome_decides_whatever_comes_after_it(states: list[Ou
         task = replace(task, status=advance(task, Outcome(state=state)) or task.status)
 
     decisive = next((state for state in states if Outcome(state=state).is_final), None)
-    decided = {OutcomeState.SUCCEEDED: Status.STORING, OutcomeState.FAILED: Status.FAILED}
+    decided = {
+        OutcomeState.SUCCEEDED: Status.STORING,
+        OutcomeState.FAILED: Status.FAILED,
+        OutcomeState.CANCELED: Status.CANCELED,
+    }
     assert task.status is (decided[decisive] if decisive else Status.QUEUED)

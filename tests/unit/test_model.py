@@ -19,8 +19,8 @@ def test_only_a_fault_of_the_request_stays_one_when_sent_again(code: ErrorCode) 
 
 
 @pytest.mark.parametrize("state", OutcomeState)
-def test_success_and_failure_are_final(state: OutcomeState) -> None:
-    assert Outcome(state=state).is_final is (state in {OutcomeState.SUCCEEDED, OutcomeState.FAILED})
+def test_all_but_running_and_unknown_is_final(state: OutcomeState) -> None:
+    assert Outcome(state=state).is_final is (state not in {OutcomeState.RUNNING, OutcomeState.UNKNOWN})
 
 
 @pytest.mark.parametrize(("status", "expected"), [(199, False), (200, True), (299, True), (300, False)])

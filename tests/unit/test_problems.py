@@ -25,6 +25,7 @@ ANSWERS: Mapping[type[errors.PixhookError], tuple[int, str, bool]] = {
     errors.TooManyRequests: (429, "too_many_requests", True),
     errors.TooManyTasks: (429, "too_many_tasks", True),
     errors.NotFound: (404, "not_found", False),
+    errors.TooLate: (409, "too_late", False),
     errors.NotReady: (409, "not_ready", True),
     errors.CallbackRejected: (401, "callback_rejected", False),
     errors.StoreUnavailable: (503, "service_unavailable", True),
@@ -56,6 +57,7 @@ REFUSALS = {
     ErrorCode.TIMEOUT: 503,
     ErrorCode.NO_IMAGE: 503,
     ErrorCode.STORAGE_FAILED: 503,
+    ErrorCode.CANCELED: 503,
     ErrorCode.UNKNOWN: 503,
 }
 

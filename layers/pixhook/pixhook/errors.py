@@ -12,6 +12,7 @@
     ├── TooManyRequests          the account's limits, for now
     │   └── TooManyTasks
     ├── NotFound                 there is no such thing, or it is not the client's
+    ├── TooLate                  a task that has come too far to be canceled
     ├── AlreadyDone              an operator's request that was done meanwhile
     ├── NotReady                 it exists, but not yet what is asked of it
     ├── CallbackRejected         somebody who is not the provider, or a damaged URL
@@ -97,6 +98,10 @@ class TooManyTasks(TooManyRequests):
 
 class NotFound(PixhookError):
     """There is no such thing, or it belongs to another account: the two look the same."""
+
+
+class TooLate(PixhookError):
+    """The task has come too far to be canceled."""
 
 
 class AlreadyDone(PixhookError):

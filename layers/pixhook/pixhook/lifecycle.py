@@ -25,6 +25,7 @@ UNDER_WAY = frozenset({Status.QUEUED, Status.PROCESSING})
 _AIMS: Mapping[OutcomeState, Status] = {
     OutcomeState.SUCCEEDED: Status.STORING,
     OutcomeState.FAILED: Status.FAILED,
+    OutcomeState.CANCELED: Status.CANCELED,
 }
 
 
@@ -40,6 +41,8 @@ def sources(target: Status) -> frozenset[Status]:
 
 def is_foreign(task: Task, message: OutcomeMessage) -> bool:
     """Whether the outcome came for `task`, but speaks of another: of another provider's, or under another id."""
+    if message.outcome.state is OutcomeState.CANCELED:  # the client's word, whoever makes it by now
+        return False
     ref = message.outcome.ref
     return message.provider != task.provider or (bool(ref and task.ref) and ref != task.ref)
 

@@ -42,6 +42,7 @@ class ErrorCode(StrEnum):
     TIMEOUT = "timeout"
     NO_IMAGE = "no_image"
     STORAGE_FAILED = "storage_failed"
+    CANCELED = "canceled"
     UNKNOWN = "unknown"
 
     @property
@@ -157,6 +158,8 @@ class OutcomeState(StrEnum):
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELED = "canceled"
+    """This one is the client's word, not a provider's."""
     UNKNOWN = "unknown"
 
 
@@ -174,7 +177,7 @@ class Outcome:
     @property
     def is_final(self) -> bool:
         """Whether nothing more will come of this task."""
-        return self.state in {OutcomeState.SUCCEEDED, OutcomeState.FAILED}
+        return self.state in {OutcomeState.SUCCEEDED, OutcomeState.FAILED, OutcomeState.CANCELED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ _ERRORS: Mapping[type[Exception], tuple[HTTPStatus, str, bool]] = {
     errors.TooManyRequests: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", True),
     errors.NotFound: (HTTPStatus.NOT_FOUND, "not_found", False),
     errors.NotReady: (HTTPStatus.CONFLICT, "not_ready", True),
+    errors.TooLate: (HTTPStatus.CONFLICT, "too_late", False),
     errors.CallbackRejected: (HTTPStatus.UNAUTHORIZED, "callback_rejected", False),
     errors.StoreUnavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable", True),
     errors.SecretMisconfigured: (HTTPStatus.SERVICE_UNAVAILABLE, "misconfigured", True),

@@ -246,6 +246,11 @@ class Tasks:
         }
         return self._update(task.id, changes, only_from=frozenset({Status.QUEUED})) is not None
 
+    def note_charge(self, task: Task, native_charge: str, now: datetime) -> Task | None:
+        """The task with what its provider says it charged. Raises `StoreUnavailable`."""
+        changes = {"native_charge": native_charge, "updated_at": text(now)}
+        return self._update(task.id, changes, only_from=frozenset({task.status}))
+
     def mark_published(self, task: Task, now: datetime) -> None:
         """Notes that the task's event is out. Raises `StoreUnavailable`."""
         self._update(task.id, {"published_at": text(now)}, only_from=frozenset({task.status}))

@@ -64,6 +64,7 @@ class Tasks(Protocol):
         images: tuple[Image, ...] = (),
         failure: Failure | None = None,
     ) -> Task | None: ...
+    def note_charge(self, task: Task, native_charge: str, now: datetime) -> Task | None: ...
     def mark_published(self, task: Task, now: datetime) -> None: ...
 
 
@@ -129,7 +130,10 @@ class Finisher:
         before = self._find(message)
         if before is None:
             raise TaskUnknown(message.task_id or f"{message.provider}#{message.outcome.ref}")
-        task = before if is_terminal(before.status) else self._follow(self._believed(message, before, attempt), before)
+        if is_terminal(before.status):
+            task = self._note_charge(message, before)
+        else:
+            task = self._follow(self._believed(message, before, attempt), before)
         if is_terminal(task.status) and task.published_at is None:
             self.events.publish(event_kind(task), event_detail(task))
             self.tasks.mark_published(task, self.clock())
@@ -137,6 +141,13 @@ class Finisher:
             "outcome handled",
             extra={"provider": task.provider, "from": before.status, "to": task.status, "attempt": attempt},
         )
+
+    def _note_charge(self, message: OutcomeMessage, task: Task) -> Task:
+        """The task, which has ended: nothing changes that. But what a canceled one has cost all the same is noted."""
+        charge = message.outcome.native_charge
+        if task.status is not Status.CANCELED or charge is None or is_foreign(task, message):
+            return task
+        return self.tasks.note_charge(task, charge, self.clock()) or task
 
     def _find(self, message: OutcomeMessage) -> Task | None:
         if message.task_id is not None:
@@ -167,7 +178,7 @@ class Finisher:
             _log.warning("outcome of another task", extra={"ref": task.ref, "foreign_ref": outcome.ref})
             return task
         target = advance(task, outcome)
-        if target is Status.FAILED:
+        if target in {Status.FAILED, Status.CANCELED}:
             return self._end(
                 task, target, ref=outcome.ref, native_charge=outcome.native_charge, failure=outcome.failure
             )
