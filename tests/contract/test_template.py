@@ -33,6 +33,13 @@ FUNCTIONS = {
 FOREIGN = {"PYDANTIC_DISABLE_PLUGINS"}
 """Environment variables that libraries read."""
 
+EXPIRATIONS = {
+    rule["Prefix"]: rule["ExpirationInDays"]
+    for rule in RESOURCES["ImagesBucket"]["LifecycleConfiguration"]["Rules"]
+    if "Prefix" in rule
+}
+"""Days after which what is in the bucket is deleted, by where it is."""
+
 API_GATEWAY_SECONDS = 29
 
 
@@ -105,9 +112,11 @@ def test_finish_gives_up_on_a_copy_before_the_queue_gives_up_on_the_outcome() ->
 def test_outcome_that_waits_in_s3_outlives_every_message_that_points_to_it() -> None:
     messages = RESOURCES["FinishQueue"], RESOURCES["FinishDeadLetterQueue"]
     seconds = sum(queue["MessageRetentionPeriod"] for queue in messages)
-    [rule] = [rule for rule in RESOURCES["ImagesBucket"]["LifecycleConfiguration"]["Rules"] if "Prefix" in rule]
-    assert rule["Prefix"] == outcomes.PREFIX
-    assert rule["ExpirationInDays"] * 24 * 3600 > seconds
+    assert EXPIRATIONS[outcomes.PREFIX] * 24 * 3600 > seconds
+
+
+def test_images_are_kept_as_long_as_their_tasks() -> None:
+    assert EXPIRATIONS["images/"] == GLOBALS["Environment"]["Variables"]["RETENTION_DAYS"] == "RetentionDays"
 
 
 def test_alarm_watches_the_dead_letters() -> None:
