@@ -19,6 +19,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from pixhook.callbacks import ACCOUNT, callback_url
+from pixhook.flows import cancel
 from pixhook.model import Status
 from pixhook.providers import PROVIDERS
 from pixhook.providers.base import Callback
@@ -92,8 +93,9 @@ class Fate:
 class Journey:
     """From a client's request to its image, with a fate."""
 
-    def __init__(self, world: World, dialect: Dialect, fate: Fate, *, succeeds: bool) -> None:
-        self.world, self.dialect, self.fate, self.succeeds = world, dialect, fate, succeeds
+    def __init__(self, world: World, dialect: Dialect, fate: Fate, end: Status) -> None:
+        self.world, self.dialect, self.fate, self.end = world, dialect, fate, end
+        self.succeeds = end is not Status.FAILED
         self.purchases: list[str] = []
         self._noted = 0
         world.image_hosts.serve(IMAGE_URL, PICTURE)
@@ -104,6 +106,8 @@ class Journey:
         """Asks, and lets the world go on until nothing moves any more."""
         with self.world.disturbed(self._before, self._after):
             self._ask()
+            if self.end is Status.CANCELED:
+                self._cancel()
             self._call_back()
             self._poll()
             self._finish()
@@ -123,7 +127,7 @@ class Journey:
             if task.status is Status.COMPLETED:
                 [image] = task.images
                 assert world.stored()[image.key][0] == PICTURE
-            elif self.purchases and self.succeeds:
+            elif self.purchases and self.end is Status.COMPLETED:
                 # What was bought is only lost where nobody says whose it is.
                 assert PROVIDERS[task.provider].capabilities.callback is not Callback.PER_REQUEST
         assert world.deadlines_left() == 0
@@ -138,6 +142,13 @@ class Journey:
             answer = self._run(lambda: self.world.submit(a_body(provider=self.dialect.name), key="order-7"))
             if answer is not None and answer.status != 500 and answer.document.get("retryable") is not True:
                 break
+
+    def _cancel(self) -> None:
+        for task in self.world.tasks():
+            for _ in range(2):
+                answer = self._run(partial(self.world.request, "POST", f"/images/{task.id}/cancel"))
+                if answer is not None and answer.status < 500:
+                    break
 
     def _run_out_of_time(self) -> None:
         """Nobody waits here for a request that has died."""
@@ -228,29 +239,35 @@ class Journey:
 
 
 @contextmanager
-def a_journey(dialect: Dialect, fate: Fate, *, succeeds: bool) -> Iterator[Journey]:
+def a_journey(dialect: Dialect, fate: Fate, end: Status) -> Iterator[Journey]:
     with pytest.MonkeyPatch.context() as monkeypatch, a_world(monkeypatch) as world:
         monkeypatch.setattr("time.sleep", lambda _: None)  # as the SDK does before it tries again
-        yield Journey(world, dialect, fate, succeeds=succeeds)
+        monkeypatch.setattr(cancel, "ANSWER_SECONDS", 0)
+        yield Journey(world, dialect, fate, end)
 
 
-JOURNEYS = [*((name, True) for name in EVERYONE), ("apixo", False), ("gptimage2api", False)]
-"""With an image at each provider, and without one by a callback and by a poller."""
+JOURNEYS = [
+    *((name, Status.COMPLETED) for name in EVERYONE),
+    ("apixo", Status.FAILED),
+    ("gptimage2api", Status.FAILED),
+    ("defapi", Status.CANCELED),
+]
+"""With an image at each provider, without one by a callback and by a poller, and canceled before the callback."""
 
 
 @pytest.mark.parametrize("mishap", Mishap)
-@pytest.mark.parametrize(("name", "succeeds"), JOURNEYS)
+@pytest.mark.parametrize(("name", "end"), JOURNEYS)
 def test_nothing_is_lost_or_doubled_whatever_happens_at_any_call(
-    name: str, succeeds: bool, mishap: Mishap, record_property: Callable[[str, object], None]
+    name: str, end: Status, mishap: Mishap, record_property: Callable[[str, object], None]
 ) -> None:
     calm = Fate()
-    with a_journey(EVERYONE[name], calm, succeeds=succeeds) as journey:
+    with a_journey(EVERYONE[name], calm, end) as journey:
         journey.travel()
         journey.check()
-        assert [task.status for task in journey.world.tasks()] == [Status.COMPLETED if succeeds else Status.FAILED]
+        assert [task.status for task in journey.world.tasks()] == [end]
 
     for at, call in enumerate(calm.calls):
-        with a_journey(EVERYONE[name], Fate(mishap, at), succeeds=succeeds) as journey:
+        with a_journey(EVERYONE[name], Fate(mishap, at), end) as journey:
             journey.travel()
             try:
                 journey.check()
