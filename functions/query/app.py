@@ -8,13 +8,17 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pixhook import runtime
 from pixhook.api import Api
 from pixhook.documents import account_document, movement_document, task_document
-from pixhook.flows.query import file_url, find_account, find_task, models, wait_for_end
+from pixhook.flows.query import file_url, find_account, find_task, models, wait_while
 from pixhook.flows.search import read_paging, read_patience, read_search
+from pixhook.lifecycle import GOING_ON
 from pixhook.model import Json, Task
 
 app = Api()
 logger, sleep = runtime.logger, runtime.sleep
 tasks, images, secrets, accounts = runtime.tasks(), runtime.images(), runtime.secrets(), runtime.accounts()
+
+LAST_LOOK_SECONDS = 4
+"""What is kept of the function's time, for the answer."""
 
 
 @app.get("/images")
@@ -37,8 +41,9 @@ def list_images() -> dict[str, Json]:
 def get_image(task_id: str) -> dict[str, Json]:
     """The task, once it has ended if the client waits for that."""
     patience = read_patience(app.current_event.query_string_parameters)
-    task = wait_for_end(_own(task_id), patience.wait, get=tasks.get, sleep=sleep, clock=runtime.now)
-    return task_document(task)
+    task = _own(task_id)
+    seconds = min(patience.wait, app.lambda_context.get_remaining_time_in_millis() / 1000 - LAST_LOOK_SECONDS)
+    return task_document(wait_while(GOING_ON, task, seconds, get=tasks.get, sleep=sleep, clock=runtime.now))
 
 
 @app.get("/images/<task_id>/files/<number>")

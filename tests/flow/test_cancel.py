@@ -3,12 +3,14 @@
 import httpx
 import pytest
 
+from pixhook.callbacks import ACCOUNT, callback_url
 from pixhook.flows import cancel
 from pixhook.model import Outcome, OutcomeState, Status, Task
+from tests.conftest import SETTINGS
 from tests.flow.dialects import EVERYONE
 from tests.flow.invariants import assert_every_end_was_told, assert_money_is_exact
 from tests.flow.test_submit import assert_problem
-from tests.flow.world import Answer, World
+from tests.flow.world import CALLBACK_KEY, Answer, World
 from tests.support.builders import ACCOUNT_ID, a_body
 
 
@@ -133,6 +135,24 @@ def test_word_may_come_while_the_provider_is_being_asked(world: World, task: Tas
     world.finish_all()
     assert world.task(late.id).status is Status.CANCELED
     assert_money_is_exact(world, ACCOUNT_ID)
+
+
+def test_hint_for_what_was_canceled_while_the_provider_was_asked_is_nobodys_trouble(world: World, task: Task) -> None:
+    world.complete(task)
+    hinting = EVERYONE["gempix2ai"]
+
+    def cancel_meanwhile(_: httpx.Request) -> httpx.Response:
+        [asked] = [task for task in world.tasks() if task.status is Status.QUEUED]
+        canceled(world, asked)
+        return httpx.Response(200, json=hinting.accepted())
+
+    world.upstream.answer = cancel_meanwhile
+    world.submit(a_body(provider=hinting.name))
+    url = callback_url(SETTINGS["PUBLIC_BASE_URL"], hinting.name, ACCOUNT, [CALLBACK_KEY])
+    world.callback(url, hinting.succeeded("https://images.example/a.png"))
+
+    assert world.finish_all() == []
+    assert world.is_quiet()
 
 
 def test_nobody_else_is_asked_for_what_was_canceled(world: World, task: Task) -> None:

@@ -1,5 +1,6 @@
 """The deadline: whatever else is lost, a task ends, and what it did not yield is given back."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -258,3 +259,18 @@ def test_one_tasks_trouble_is_no_other_tasks(world: World) -> None:
 
     assert world.task(second.id).status is Status.FAILED
     assert world.task(first.id).status is Status.PROCESSING
+
+    world.time_passes(beyond=timedelta(seconds=EXTENDED_SECONDS))  # it ends all the same, though nobody can be asked
+    world.deadlines_come()
+    world.finish_all()
+    ended = world.task(first.id)
+    assert (ended.status, ended.failure and ended.failure.code) == (Status.FAILED, ErrorCode.TIMEOUT)
+
+
+def test_answer_that_names_the_task_otherwise_is_believed(world: World, dialect: Dialect, task: Task) -> None:
+    renamed = json.dumps(dialect.status("failed")).replace(dialect.ref, "another-name")
+    world.upstream.answer = lambda _: httpx.Response(200, text=renamed)
+
+    when_due(world, dialect)
+
+    assert world.task(task.id).status is Status.FAILED

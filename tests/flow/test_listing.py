@@ -1,5 +1,6 @@
 """GET /images: an account's tasks, the latest first, each once, and nobody else's."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -132,6 +133,8 @@ def test_few_that_fit_among_many_are_found(world: World) -> None:
         ("status=done", "status"),
         ("created_after=yesterday", "created_after"),
         ("created_before=2026-03-01T12:00:00", "created_before"),
+        ("created_before=0001-01-01T00:00:00Z", "created_before"),
+        ("created_after=9999-12-31T23:59:59-10:00", "created_after"),
         ("metadata=7", "metadata"),
         ("sort=asc", "sort"),
     ],
@@ -142,9 +145,46 @@ def test_parameter_that_is_wrong_is_named(world: World, query: str, field: str) 
 
 
 @pytest.mark.parametrize("cursor", ["AAAA", "eA", "eCB5"])
-def test_cursor_of_nobodys_making_does_no_harm(world: World, cursor: str) -> None:
+def test_cursor_of_nobodys_making_is_refused(world: World, cursor: str) -> None:
     put(world, 1)
-    assert world.get(f"/images?cursor={cursor}").status in {200, 422}
+    answer = world.get(f"/images?cursor={cursor}")
+    assert (answer.status, answer.document["field"]) == (422, "cursor")
+
+
+def test_cursor_of_another_search_is_refused(world: World) -> None:
+    for number in range(3):
+        put(world, number)
+    cursor = world.get("/images?limit=1").document["next_cursor"]
+    for query in ("created_before=2026-03-01T12:00:02Z", "created_after=2026-03-01T12:00:03Z"):
+        answer = world.get(f"/images?{query}&cursor={cursor}")
+        assert (answer.status, answer.document["field"]) == (422, "cursor")
+
+
+@pytest.mark.parametrize(("after", "before"), [("03", "03"), ("04", "02")])
+def test_time_in_which_nothing_can_be_is_empty(world: World, after: str, before: str) -> None:
+    put(world, 3)
+    query = f"created_after=2026-03-01T12:00:{after}Z&created_before=2026-03-01T12:00:{before}Z"
+    assert world.get(f"/images?{query}").document == {"images": [], "next_cursor": None}
+
+
+def test_range_is_asked_for_with_a_bound_that_no_page_ends_at(world: World) -> None:
+    """DynamoDB is not sure to go on from a key that is the range's own bound."""
+    put(world, 1)
+    world.get("/images?created_after=2026-03-01T12:00:01Z&limit=1")
+    [call] = [call for call in world.calls if call.operation == "Query"]
+    assert call.params["ExpressionAttributeValues"][":first"] == {"S": "2026-03-01T12:00:00.999+00:00"}
+
+
+def test_page_is_no_larger_than_lambda_can_answer(world: World) -> None:
+    made = [
+        put(world, number, request=a_request(prompt="\N{CJK UNIFIED IDEOGRAPH-72D0}" * 20_000)) for number in range(40)
+    ]
+
+    pages = all_pages(world, "limit=200")
+
+    assert len(pages) > 1
+    assert [task_id for page in pages for task_id in page] == made[::-1]
+    assert len(json.dumps(world.get("/images?limit=200").body)) < 6_000_000
 
 
 def test_list_that_cannot_be_read_now_may_be_asked_for_again(world: World) -> None:

@@ -13,6 +13,7 @@ from pixhook.lifecycle import is_terminal
 from pixhook.model import ErrorCode, Failure, Image, Status, Task
 from pixhook.problems import CONTENT_TYPE
 from tests.conftest import SETTINGS
+from tests.flow.cloud import ServiceAnswer, service_error
 from tests.flow.world import Answer, World
 from tests.support.builders import NOW, TASK_ID, a_task
 
@@ -139,6 +140,26 @@ def test_nobody_waits_for_what_has_ended_or_without_asking(world: World) -> None
     assert world.get(f"/images/{TASK_ID}?wait=0").document["status"] == "storing"
     world.table.end(task, Status.COMPLETED, NOW)
     assert world.get(f"/images/{TASK_ID}?wait=25").document["status"] == "completed"
+
+
+def test_trouble_while_somebody_waits_gives_the_task_as_it_was_seen(world: World) -> None:
+    a_task_in(world, Status.PROCESSING)
+    waiting = count()
+
+    def refuse_once_it_waits(operation: str) -> ServiceAnswer | None:
+        return service_error() if operation == "GetItem" and next(waiting) > 1 else None
+
+    with world.disturbed(refuse_once_it_waits):
+        answer = world.get(f"/images/{TASK_ID}?wait=25")
+
+    assert (answer.status, answer.document["status"]) == (200, "processing")
+
+
+def test_nobody_waits_longer_than_the_function_has(world: World) -> None:
+    a_task_in(world, Status.PROCESSING)
+    world.seconds_left = 4.0
+    world.while_it_waits = lambda: pytest.fail("it waited")
+    assert world.get(f"/images/{TASK_ID}?wait=25").document["status"] == "processing"
 
 
 def test_who_has_waited_long_enough_has_the_task_as_it_is(world: World) -> None:

@@ -22,6 +22,8 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
 UNDER_WAY = frozenset({Status.QUEUED, Status.PROCESSING})
 """Of a task with these statuses nobody has told yet how it ends."""
 
+GOING_ON = UNDER_WAY | {Status.STORING}
+
 _AIMS: Mapping[OutcomeState, Status] = {
     OutcomeState.SUCCEEDED: Status.STORING,
     OutcomeState.FAILED: Status.FAILED,

@@ -24,7 +24,7 @@ from pixhook.aws.dynamodb import (
     text,
     typed,
 )
-from pixhook.errors import AccountInactive, OutOfCredits, TooManyTasks
+from pixhook.errors import AccountInactive, InvalidRequest, OutOfCredits, TooManyTasks
 from pixhook.lifecycle import sources
 from pixhook.model import (
     Attempt,
@@ -51,6 +51,9 @@ _BUSY_SECONDS = 5
 
 _LOOKS, _LOOK_AT_LEAST = 10, 100
 """How often, and from the second time on at how many tasks at least, a list is looked through for those that fit."""
+
+_LARGEST_PAGE = 3_000_000
+"""Characters of requests in a page, as JSON escapes them: Lambda answers with 6 MB at most."""
 
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 _MOMENT = timedelta(milliseconds=1)
@@ -142,30 +145,39 @@ class Tasks:
             InvalidRequest: it is not a cursor.
             StoreUnavailable: the tasks cannot be read now.
         """
+        first, last = text(after or _EARLIEST), text((before or _LATEST) - _MOMENT)
+        if first > last:
+            return Page([], None)
+        # A millisecond more than asked for: DynamoDB does not go on from a key that is a bound of its range.
+        range_ = {":account": account_id, ":first": text((after or _EARLIEST) - _MOMENT), ":last": last}
         found: list[Task] = []
-        key = _key_of(account_id, cursor) if cursor else None
-        times = {":after": text(after or _EARLIEST), ":last": text((before or _LATEST) - _MOMENT)}
+        size = 0
+        key = _key_of(account_id, cursor, first, last) if cursor else None
         for look in range(_LOOKS):
             start: dict[str, Any] = {"ExclusiveStartKey": typed(key)} if key else {}
             with translated("list the tasks"):
                 answer = self._dynamodb.query(
                     TableName=self._table,
                     IndexName="by_account",
-                    KeyConditionExpression="account_id = :account AND created_at BETWEEN :after AND :last",
-                    ExpressionAttributeValues=typed({":account": account_id, **times}),
+                    KeyConditionExpression="account_id = :account AND created_at BETWEEN :first AND :last",
+                    ExpressionAttributeValues=typed(range_),
                     ScanIndexForward=False,
                     Limit=max(limit, _LOOK_AT_LEAST) if look else limit,
                     **start,
                 )
-            for task in map(_task, map(plain, answer["Items"])):
-                if not fits(task):
+            for item in map(plain, answer["Items"]):
+                task = _task(item)
+                if item["created_at"] < first or not fits(task):
                     continue
                 found.append(task)
-                if len(found) == limit:
-                    return Page(found, _cursor(text(task.created_at), task.id))
+                size += len(item["request"].encode("ascii", "backslashreplace"))
+                if len(found) == limit or size > _LARGEST_PAGE:
+                    return Page(found, _cursor(item["created_at"], task.id))
             if "LastEvaluatedKey" not in answer:
                 return Page(found, None)
             key = plain(answer["LastEvaluatedKey"])
+            if key["created_at"] < first:
+                return Page(found, None)
         return Page(found, _cursor(key["created_at"], key["task_id"]) if key else None)
 
     def find(self, provider: str, ref: str) -> Task | None:
@@ -246,10 +258,11 @@ class Tasks:
         }
         return self._update(task.id, changes, only_from=frozenset({Status.QUEUED})) is not None
 
-    def note_charge(self, task: Task, native_charge: str, now: datetime) -> Task | None:
-        """The task with what its provider says it charged. Raises `StoreUnavailable`."""
-        changes = {"native_charge": native_charge, "updated_at": text(now)}
-        return self._update(task.id, changes, only_from=frozenset({task.status}))
+    def note(
+        self, task: Task, now: datetime, *, ref: str | None = None, native_charge: str | None = None
+    ) -> Task | None:
+        """The task, which has ended, with what was learnt of it afterwards. Raises `StoreUnavailable`."""
+        return self._update(task.id, _moved(task, task.status, now, ref, native_charge), frozenset({task.status}))
 
     def mark_published(self, task: Task, now: datetime) -> None:
         """Notes that the task's event is out. Raises `StoreUnavailable`."""
@@ -286,10 +299,12 @@ def _cursor(created_at: str, task_id: str) -> str:
     return cursor_of(f"{created_at} {task_id}")
 
 
-def _key_of(account_id: str, cursor: str) -> "dict[str, Any]":
-    """Where in `by_account` a page has ended. Raises `InvalidRequest`."""
+def _key_of(account_id: str, cursor: str, first: str, last: str) -> "dict[str, Any]":
+    """Where in `by_account` a page of this range has ended. Raises `InvalidRequest`."""
     created_at, _, task_id = place_of(cursor).partition(" ")
-    return {"account_id": account_id, "created_at": created_at or "-", "task_id": task_id or "-"}
+    if not (first <= created_at <= last and task_id):
+        raise InvalidRequest("cursor is not one of this list's.", field="cursor")
+    return {"account_id": account_id, "created_at": created_at, "task_id": task_id}
 
 
 def _moved(task: Task, to: Status, now: datetime, ref: str | None, native_charge: str | None) -> "dict[str, Json]":

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pixhook.errors import TooLate
-from pixhook.flows.query import wait_for_end
+from pixhook.flows.query import wait_while
 from pixhook.lifecycle import UNDER_WAY
 from pixhook.model import ErrorCode, Failure, Outcome, OutcomeMessage, OutcomeState, Status, Task
 
@@ -40,7 +40,7 @@ def cancel(
         failure = Failure(code=ErrorCode.CANCELED, message="The client has canceled the task.")
         outcome = Outcome(state=OutcomeState.CANCELED, failure=failure)
         outcomes.send(OutcomeMessage(task_id=task.id, provider=task.provider, outcome=outcome))
-        task = wait_for_end(task, ANSWER_SECONDS, get=get, sleep=sleep, clock=clock)
+        task = wait_while(UNDER_WAY, task, ANSWER_SECONDS, get=get, sleep=sleep, clock=clock)
     if task.status is not Status.CANCELED and task.status not in UNDER_WAY:
         raise TooLate(f"{task.id} is {task.status}; it can no longer be canceled.")
     return task

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from pixhook.errors import SecretMisconfigured, StoreUnavailable
 from pixhook.flows.status import StatusRead, timed_out
 from pixhook.lifecycle import UNDER_WAY
 from pixhook.model import OutcomeMessage, Task
@@ -50,8 +51,17 @@ class Deadlines(Protocol):
 
 def deadline(provider: str) -> int:
     """In how many seconds after its beginning a task at `provider` is looked at."""
-    polling = PROVIDERS[provider].polling
+    polling = PROVIDERS[provider].polling if provider in PROVIDERS else None
     return polling.give_up + POLLER_GRACE_SECONDS if polling else DEADLINE_SECONDS
+
+
+def _read(task: Task, read: Callable[[Task], StatusRead]) -> StatusRead:
+    """What the provider says; nothing where it cannot be asked, for whatever reason: the task ends all the same."""
+    try:
+        return read(task)
+    except (SecretMisconfigured, StoreUnavailable) as error:
+        _log.warning("provider not asked", extra={"provider": task.provider, "reason": str(error)})
+        return StatusRead()
 
 
 def expire(
@@ -66,7 +76,7 @@ def expire(
     """Ends the task, if that is due; else sees that it is looked at again. `read` is None where nobody may be asked.
 
     Raises:
-        StoreUnavailable, SecretMisconfigured: it has to be tried again.
+        StoreUnavailable: it has to be tried again.
     """
     task = tasks.get(task_id)
     if task is None or task.status not in UNDER_WAY:
@@ -77,7 +87,7 @@ def expire(
         deadlines.put(task_id, due - age)
         return
     can_be_asked = read is not None and task.ref is not None
-    found = read(task) if read and can_be_asked else StatusRead()
+    found = _read(task, read) if read and can_be_asked else StatusRead()
     outcome = found.outcome
     if outcome is None or not outcome.is_final:
         if can_be_asked and age < EXTENDED_SECONDS:

@@ -64,7 +64,7 @@ class Tasks(Protocol):
         images: tuple[Image, ...] = (),
         failure: Failure | None = None,
     ) -> Task | None: ...
-    def note_charge(self, task: Task, native_charge: str, now: datetime) -> Task | None: ...
+    def note(self, task: Task, now: datetime, *, native_charge: str | None = None) -> Task | None: ...
     def mark_published(self, task: Task, now: datetime) -> None: ...
 
 
@@ -147,7 +147,7 @@ class Finisher:
         charge = message.outcome.native_charge
         if task.status is not Status.CANCELED or charge is None or is_foreign(task, message):
             return task
-        return self.tasks.note_charge(task, charge, self.clock()) or task
+        return self.tasks.note(task, self.clock(), native_charge=charge) or task
 
     def _find(self, message: OutcomeMessage) -> Task | None:
         if message.task_id is not None:

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from pixhook.catalogue import MODELS, Offer
-from pixhook.errors import NotFound, NotReady
+from pixhook.errors import NotFound, NotReady, StoreUnavailable
 from pixhook.lifecycle import is_terminal
-from pixhook.model import Account, Json, Task
+from pixhook.model import Account, Json, Status, Task
 from pixhook.providers import PROVIDERS
 
 _TASK_ID = re.compile("tsk_[0-9A-HJKMNP-TV-Z]{26}")
@@ -33,7 +33,8 @@ def find_task(task_id: str, *, account_id: str, get: Callable[[str], Task | None
     return task
 
 
-def wait_for_end(
+def wait_while(
+    statuses: Collection[Status],
     task: Task,
     seconds: float,
     *,
@@ -41,11 +42,14 @@ def wait_for_end(
     sleep: Callable[[float], None],
     clock: Callable[[], datetime],
 ) -> Task:
-    """The task once it has ended, or as it is when so many seconds have passed. Raises `StoreUnavailable`."""
+    """The task once it has none of these statuses, or as it was last seen within so many seconds."""
     until = clock() + timedelta(seconds=seconds)
-    while not is_terminal(task.status) and clock() < until:
+    while task.status in statuses and clock() < until:
         sleep(LOOK_AGAIN_SECONDS)
-        task = get(task.id) or task
+        try:
+            task = get(task.id) or task
+        except StoreUnavailable:
+            break
     return task
 
 

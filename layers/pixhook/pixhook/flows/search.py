@@ -3,14 +3,24 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter, ValidationError
 
 from pixhook.errors import InvalidRequest
 from pixhook.model import Json, Status, Task
 
 _METADATA = "metadata."
+
+
+def _of_our_time(moment: datetime) -> datetime:
+    if not 1970 < moment.year < 9999:
+        raise ValueError("the year has to be between 1971 and 9998")
+    return moment
+
+
+_Moment = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +40,9 @@ class Search(Paging):
     status: Status | None = None
     model: str | None = None
     provider: str | None = None
-    created_after: AwareDatetime | None = None
+    created_after: _Moment | None = None
     """Or at that moment."""
-    created_before: AwareDatetime | None = None
+    created_before: _Moment | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What is no text there is compared as JSON."""
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pixhook.errors import NoAnswer, NotSent, SecretMisconfigured, UnexpectedPayload
 from pixhook.model import Credential, ErrorCode, Failure, HttpRequest, HttpResponse, Outcome, OutcomeState, Task
@@ -48,4 +48,5 @@ def read_status(task: Task, *, credentials: Mapping[str, Credential], send: Send
     except (NoAnswer, NotSent, UnexpectedPayload) as error:
         _log.warning("status not read", extra={"provider": task.provider, "ref": task.ref, "reason": str(error)})
         return StatusRead(retry_after=retry_after)
-    return StatusRead(outcome=outcome, retry_after=retry_after)
+    # By whatever name the provider calls it in its answer, it is the task that was asked for.
+    return StatusRead(outcome=replace(outcome, ref=task.ref), retry_after=retry_after)

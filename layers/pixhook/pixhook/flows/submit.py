@@ -37,6 +37,7 @@ from pixhook.errors import (
 )
 from pixhook.flows.expire import deadline
 from pixhook.flows.poll import first_turn
+from pixhook.lifecycle import is_terminal
 from pixhook.model import (
     Attempt,
     Caller,
@@ -83,6 +84,7 @@ class Tasks(Protocol):
     def get(self, task_id: str) -> Task | None: ...
     def move(self, task: Task, to: Status, now: datetime, *, ref: str | None = None) -> Task | None: ...
     def reroute(self, task: Task, now: datetime) -> bool: ...
+    def note(self, task: Task, now: datetime, *, ref: str | None = None) -> Task | None: ...
 
 
 class Pollers(Protocol):
@@ -276,13 +278,20 @@ class Submitter:
 
     def _accepted(self, task: Task, ref: str) -> Task:
         """The task as accepted, or further if its callback was faster than the provider's answer."""
-        accepted = replace(task, status=Status.PROCESSING, ref=ref)
+        found = None
         try:
-            moved = self.tasks.move(task, Status.PROCESSING, self.clock(), ref=ref)
-            return moved or self.tasks.get(task.id) or accepted
+            found = self._noted(task, ref)
         except StoreUnavailable:
             _log.exception("accepted upstream, but not noted; a callback will find the task", extra={"ref": ref})
-            return accepted
+        return found or replace(task, status=Status.PROCESSING, ref=ref)
+
+    def _noted(self, task: Task, ref: str) -> Task | None:
+        """The task as it is, once its ref is noted. Raises `StoreUnavailable`."""
+        found = self.tasks.move(task, Status.PROCESSING, self.clock(), ref=ref) or self.tasks.get(task.id)
+        if found is not None and is_terminal(found.status) and found.ref is None:
+            # Canceled meanwhile: by its ref a callback still finds it, and is no stranger's.
+            found = self.tasks.note(found, self.clock(), ref=ref) or found
+        return found
 
     def _refused(self, task: Task, refusal: ProviderRefused) -> ProviderRefused:
         """The refusal for the client, once the task's end is on its way."""
