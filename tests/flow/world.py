@@ -134,8 +134,8 @@ class World:
         """What happens while a function sleeps; no time passes."""
         self.seconds_left = 28.0
         """What a function is told of its time."""
-        self._running: list[str] = []
-        """The functions that are being invoked; one may be while another waits for a provider."""
+        self._running = ["a test"]
+        """Who calls AWS, the last of them now: one function may be invoked while another waits for a provider."""
         self._before: Hook = _undisturbed
         self._after: Hook = _undisturbed
         self._events: list[dict[str, Any]] = []
