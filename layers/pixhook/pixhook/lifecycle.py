@@ -23,6 +23,7 @@ UNDER_WAY = frozenset({Status.QUEUED, Status.PROCESSING})
 """Of a task with these statuses nobody has told yet how it ends."""
 
 GOING_ON = UNDER_WAY | {Status.STORING}
+"""What has not ended."""
 
 _AIMS: Mapping[OutcomeState, Status] = {
     OutcomeState.SUCCEEDED: Status.STORING,

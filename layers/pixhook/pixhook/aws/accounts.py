@@ -56,20 +56,6 @@ class Ledger:
     def __init__(self, table: str) -> None:
         self._table = table
 
-    def movement(self, account_id: str, movement: Movement) -> list[Write]:
-        """A line of the ledger."""
-        at = text(movement.at)
-        item = {
-            "pk": f"account#{account_id}",
-            "sk": f"movement#{at}#{movement.source}#{movement.kind}",
-            "kind": movement.kind,
-            "credits": movement.credits,
-            "at": at,
-            "source": movement.source,
-            "note": movement.note,
-        }
-        return [{"Put": {"TableName": self._table, "Item": typed(item)}}]
-
     def reserve(self, account_id: str, movement: Movement, *, tasks_in_flight: int) -> list[Write]:
         """Takes the price of one more task; on the condition that the account has it and may have another task."""
         change = {
@@ -81,7 +67,7 @@ class Ledger:
             ),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        return [self._account(account_id, change), *self.movement(account_id, movement)]
+        return self._move(account_id, movement, change)
 
     def release(self, account_id: str, movement: Movement) -> list[Write]:
         """Settles or refunds one task; whatever has become of the account."""
@@ -90,7 +76,7 @@ class Ledger:
             "ConditionExpression": "attribute_exists(pk)",
             "ExpressionAttributeValues": typed({":credits": movement.credits, ":one": 1}),
         }
-        return [self._account(account_id, change), *self.movement(account_id, movement)]
+        return self._move(account_id, movement, change)
 
     def change(self, account_id: str, movement: Movement) -> list[Write]:
         """Grants or adjusts; on the condition that the account is there and its balance does not become negative."""
@@ -100,10 +86,24 @@ class Ledger:
             "ExpressionAttributeValues": typed({":credits": movement.credits, ":least": max(0, -movement.credits)}),
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        return [self._account(account_id, change), *self.movement(account_id, movement)]
+        return self._move(account_id, movement, change)
 
-    def _account(self, account_id: str, change: Mapping[str, Any]) -> Write:
-        return {"Update": {"TableName": self._table, "Key": _account_key(account_id), **change}}
+    def _move(self, account_id: str, movement: Movement, change: Mapping[str, Any]) -> list[Write]:
+        """The change of the account, and the line of its ledger that says why."""
+        at = text(movement.at)
+        line = {
+            "pk": f"account#{account_id}",
+            "sk": f"movement#{at}#{movement.source}#{movement.kind}",
+            "kind": movement.kind,
+            "credits": movement.credits,
+            "at": at,
+            "source": movement.source,
+            "note": movement.note,
+        }
+        return [
+            {"Update": {"TableName": self._table, "Key": _account_key(account_id), **change}},
+            {"Put": {"TableName": self._table, "Item": typed(line)}},
+        ]
 
 
 class Accounts:

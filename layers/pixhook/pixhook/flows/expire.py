@@ -86,11 +86,11 @@ def expire(
     if age < due:
         deadlines.put(task_id, due - age)
         return
-    can_be_asked = read is not None and task.ref is not None
-    found = _read(task, read) if read and can_be_asked else StatusRead()
+    ask = read if task.ref else None
+    found = _read(task, ask) if ask else StatusRead()
     outcome = found.outcome
     if outcome is None or not outcome.is_final:
-        if can_be_asked and age < EXTENDED_SECONDS:
+        if ask and age < EXTENDED_SECONDS:
             deadlines.put(task_id, max(LOOK_AGAIN_SECONDS, found.retry_after or 0))
             return
         outcome = timed_out(task, int(age))
