@@ -4,7 +4,7 @@ import pytest
 
 SETTINGS = {
     "ACCOUNTS_TABLE": "accounts",
-    "ADMITTED_IMAGE_HOSTS": "",
+    "ADMITTED_HOSTS": "",
     "BREAKERS_TABLE": "breakers",
     "CALLBACK_KEYS_SECRET": "callback-keys",
     "DEADLINE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/deadlines",

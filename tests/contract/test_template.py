@@ -156,7 +156,7 @@ def test_nothing_is_tied_to_one_account_or_region() -> None:
 
 
 def test_what_only_tests_need_is_off_by_default() -> None:
-    assert TEMPLATE["Parameters"]["AdmittedImageHosts"]["Default"] == ""
+    assert TEMPLATE["Parameters"]["AdmittedHosts"]["Default"] == ""
     assert TEMPLATE["Parameters"]["PublicBaseUrl"]["Default"] == ""
 
 

@@ -10,9 +10,12 @@ from functools import cache
 import httpx
 
 from pixhook.addresses import AddressGuard
-from pixhook.http import HttpSender, ImageFetcher
+from pixhook.http import GuardedClient, HttpSender, ImageFetcher
 from tests.conftest import SETTINGS
 from tests.flow.dialects import EVERYONE, Dialect
+
+PUBLIC = "93.184.216.34"
+"""An address somewhere."""
 
 type Provider = Callable[[httpx.Request], httpx.Response]
 """What a provider answers to a request, or how the connection to it breaks."""
@@ -54,9 +57,11 @@ class ImageHosts:
 
     def __init__(self) -> None:
         self.fetch = ImageFetcher(
-            AddressGuard(),
-            transport=httpx.MockTransport(self._take),
-            resolve=lambda host, _: [self.addresses.get(host, "93.184.216.34")],
+            GuardedClient(
+                AddressGuard(),
+                transport=httpx.MockTransport(self._take),
+                resolve=lambda host, _: [self.addresses.get(host, PUBLIC)],
+            )
         )
         self._answers: dict[str, list[bytes | int]] = {}
         self.addresses: dict[str, str] = {}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixhook.addresses import AddressGuard, is_public
-from pixhook.errors import ImageRejected
+from pixhook.errors import AddressRejected
 
 FORBIDDEN = {
     "private 10/8": "10.0.0.1",
@@ -172,7 +172,7 @@ def test_an_https_url_is_read(url: str, host: str, port: int | None) -> None:
     ids=ascii,
 )
 def test_any_other_url_is_rejected(url: str) -> None:
-    with pytest.raises(ImageRejected):
+    with pytest.raises(AddressRejected):
         AddressGuard().parse(url)
 
 
@@ -180,7 +180,7 @@ def test_any_other_url_is_rejected(url: str) -> None:
 def test_any_text_is_read_or_rejected(text: str) -> None:
     try:
         parts = AddressGuard().parse(f"https://{text}")
-    except ImageRejected:
+    except AddressRejected:
         return
     assert parts.scheme == "https"
     assert parts.hostname
@@ -192,7 +192,7 @@ def test_any_text_is_read_or_rejected(text: str) -> None:
 def test_what_counts_is_where_a_host_is_not_how_it_is_written(host: str) -> None:
     guard = AddressGuard()
     url = guard.parse(f"https://{host}/a.png")
-    with pytest.raises(ImageRejected, match="not public"):
+    with pytest.raises(AddressRejected, match="not public"):
         guard.choose(url, ["127.0.0.1"])
 
 
@@ -202,7 +202,7 @@ def test_one_forbidden_address_forbids_all(forbidden: str, position: int) -> Non
     guard = AddressGuard()
     resolved = ["1.1.1.1", "2606:4700:4700::1111"]
     resolved.insert(position, forbidden)
-    with pytest.raises(ImageRejected, match="not public"):
+    with pytest.raises(AddressRejected, match="not public"):
         guard.choose(guard.parse("https://example.com/"), resolved)
 
 
@@ -238,13 +238,13 @@ def test_an_admitted_host_may_be_anywhere_and_speak_plain_http(scheme: str, host
 )
 def test_a_host_is_admitted_only_as_it_is_written(host: str) -> None:
     guard = AddressGuard(["127.0.0.1", "simulators.local"])
-    with pytest.raises(ImageRejected, match="not https"):
+    with pytest.raises(AddressRejected, match="not https"):
         guard.parse(f"http://{host}/")
-    with pytest.raises(ImageRejected, match="not public"):
+    with pytest.raises(AddressRejected, match="not public"):
         guard.choose(guard.parse(f"https://{host}/"), ["127.0.0.1"])
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http://user@127.0.0.1/", "http://127.0.0.1:65536/"])
 def test_an_admitted_host_is_not_excused_from_the_rest(url: str) -> None:
-    with pytest.raises(ImageRejected):
+    with pytest.raises(AddressRejected):
         AddressGuard(["127.0.0.1"]).parse(url)

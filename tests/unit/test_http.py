@@ -13,7 +13,7 @@ import pytest
 from pixhook import http
 from pixhook.addresses import AddressGuard
 from pixhook.errors import ImageRejected, ImageUnavailable, NoAnswer, NotSent
-from pixhook.http import MAX_ANSWER_BYTES, MAX_REDIRECTS, HttpSender, ImageFetcher, Resolve
+from pixhook.http import MAX_ANSWER_BYTES, MAX_REDIRECTS, GuardedClient, HttpSender, ImageFetcher, Resolve
 from pixhook.model import HttpRequest
 
 SECONDS = 5.0
@@ -62,7 +62,7 @@ def _at_1_1_1_1(_: str, __: int) -> Sequence[str]:
 
 
 def _fetcher(answer: Answer, *, resolve: Resolve = _at_1_1_1_1, admitted: Sequence[str] = ()) -> ImageFetcher:
-    return ImageFetcher(AddressGuard(admitted), transport=httpx.MockTransport(answer), resolve=resolve)
+    return ImageFetcher(GuardedClient(AddressGuard(admitted), transport=httpx.MockTransport(answer), resolve=resolve))
 
 
 def _raising(error: Exception) -> Answer:
@@ -363,7 +363,7 @@ def test_what_the_reader_of_an_image_raises_comes_out_as_it_is() -> None:
 @pytest.mark.enable_socket  # the resolver's own reading of numbers; it asks nobody
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1", "127.1", "0"])
 def test_a_number_that_the_resolver_takes_for_this_machine_is_forbidden(host: str) -> None:
-    fetch = ImageFetcher(AddressGuard())
+    fetch = ImageFetcher(GuardedClient(AddressGuard()))
     with pytest.raises(ImageRejected, match="not public"), fetch(f"https://{host}/"):
         pass
 
@@ -431,13 +431,13 @@ def test_a_key_that_is_no_header_is_not_sent_and_not_quoted(server: Server) -> N
 
 @pytest.mark.enable_socket
 def test_a_whole_image_is_fetched(server: Server) -> None:
-    with ImageFetcher(AddressGuard(["127.0.0.1"]))(f"{server.url}/whole") as pieces:
+    with ImageFetcher(GuardedClient(AddressGuard(["127.0.0.1"])))(f"{server.url}/whole") as pieces:
         assert b"".join(pieces) == b"four"
 
 
 @pytest.mark.enable_socket
 def test_an_image_shorter_than_announced_is_none_for_now(server: Server) -> None:
-    fetch = ImageFetcher(AddressGuard(["127.0.0.1"]))
+    fetch = ImageFetcher(GuardedClient(AddressGuard(["127.0.0.1"])))
     with pytest.raises(ImageUnavailable), fetch(f"{server.url}/truncated") as pieces:
         list(pieces)
 
@@ -482,7 +482,7 @@ def test_an_answer_that_never_ends_is_none(dripping: str) -> None:
 @pytest.mark.enable_socket
 def test_an_image_that_never_ends_is_none_for_now(dripping: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "FETCH_SECONDS", 0.2)
-    fetch = ImageFetcher(AddressGuard(["127.0.0.1"]))
+    fetch = ImageFetcher(GuardedClient(AddressGuard(["127.0.0.1"])))
     with pytest.raises(ImageUnavailable), fetch(dripping) as pieces:
         b"".join(pieces)
 

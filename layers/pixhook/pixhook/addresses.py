@@ -1,7 +1,7 @@
-"""Which addresses an image may be fetched from: those of the public internet.
+"""Which addresses we go to for an image or with a webhook: those of the public internet.
 
-A provider, or whoever speaks in its name, gives us URLs. Without this guard they could name the metadata
-service of the machine, another service in the network, or ourselves.
+Providers and clients give us URLs. Without this guard they could name the metadata service of the machine, another
+service in the network, or ourselves.
 """
 
 from collections.abc import Collection, Sequence
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from pixhook.errors import ImageRejected
+from pixhook.errors import AddressRejected
 
 type Address = IPv4Address | IPv6Address
 
-_TEREDO = IPv6Network("2001::/32")  # RFC 4380: names two IPv4 addresses, and nobody serves an image from it
+_TEREDO = IPv6Network("2001::/32")  # RFC 4380: names two IPv4 addresses, and nobody is reached by it
 _DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637, unknown to Python before 3.13.1
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; the address that is meant is in the last 32 bits
 _LONGEST_URL = 8_192
@@ -27,7 +27,7 @@ def is_public(address: Address) -> bool:
             return is_public(embedded)
         if address.is_site_local or address in _TEREDO or address in _DOCUMENTATION:
             return False
-    # Multicast counts as global, but nobody serves an image from it.
+    # Multicast counts as global, but nobody is reached by it.
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
@@ -43,17 +43,17 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where to fetch a URL from: one address, pinned, so that a second look-up cannot give another."""
+    """Where a URL leads: one address, pinned, so that a second look-up cannot give another."""
 
     url: SplitResult
     address: Address
 
 
 class AddressGuard:
-    """Says from which address a URL may be fetched.
+    """Says where a URL may lead.
 
     `admitted` hosts, literal as they stand in a URL, may be reached by plain http and wherever they are: it is
-    how the provider simulators of the local stack are let in. On AWS it is empty.
+    how the simulators of the local stack are let in. On AWS it is empty.
     """
 
     def __init__(self, admitted: Collection[str] = ()) -> None:
@@ -63,38 +63,38 @@ class AddressGuard:
         """`url` in its parts.
 
         Raises:
-            ImageRejected: it is not one that may ever be fetched.
+            AddressRejected: it is not one that we may ever follow.
         """
         if len(url) > _LONGEST_URL:
-            raise ImageRejected("The image's URL is too long.")
+            raise AddressRejected("The URL is too long.")
         if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-            raise ImageRejected("The image's URL holds characters that no URL has.")
+            raise AddressRejected("The URL holds characters that no URL has.")
         try:
             parts = urlsplit(url)
             port = parts.port  # refuses what is not a number up to 65535
         except ValueError as error:
-            raise ImageRejected(f"The image's URL cannot be read: {error}.") from error
+            raise AddressRejected(f"The URL cannot be read: {error}.") from error
         if not parts.hostname:
-            raise ImageRejected("The image's URL names no host.")
+            raise AddressRejected("The URL names no host.")
         if port == 0:
-            raise ImageRejected("The image's URL names port 0.")
+            raise AddressRejected("The URL names port 0.")
         if parts.username is not None or parts.password is not None:
-            raise ImageRejected("The image's URL carries credentials.")
+            raise AddressRejected("The URL carries credentials.")
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in self._admitted):
-            raise ImageRejected(f"The image's URL is not https but {parts.scheme or 'relative'}.")
+            raise AddressRejected(f"The URL is not https but {parts.scheme or 'relative'}.")
         return parts
 
     def choose(self, url: SplitResult, resolved: Sequence[str]) -> Destination:
-        """The address to fetch `url` from, among those that its host resolves to.
+        """The address to go to for `url`, among those that its host resolves to.
 
         One forbidden address forbids them all: a name that answers with both is an attack.
 
         Raises:
-            ImageRejected: an address is not public.
+            AddressRejected: an address is not public.
         """
         addresses = [ip_address(text.partition("%")[0]) for text in resolved]
         if url.hostname not in self._admitted:
             for address in addresses:
                 if not is_public(address):
-                    raise ImageRejected(f"The image's host {url.hostname} is at {address}, which is not public.")
+                    raise AddressRejected(f"The host {url.hostname} is at {address}, which is not public.")
         return Destination(url=url, address=addresses[0])

@@ -23,6 +23,7 @@
     ├── UnexpectedPayload        a document that is not what the provider documents
     ├── NotSent                  a request that never left; nothing was bought
     ├── NoAnswer                 a request that left and brought back no answer
+    ├── AddressRejected          a URL that must not be followed
     ├── ImageRejected            what a provider gave as an image never will be one, or must not be fetched
     ├── ImageUnavailable         an image that cannot be had now
     ├── NotAnImage               bytes that are none of the images that we take
@@ -150,6 +151,10 @@ class NotSent(PixhookError):
 
 class NoAnswer(PixhookError):
     """The request was sent, at least in part, and no whole answer came back."""
+
+
+class AddressRejected(PixhookError):
+    """A URL that is not https, or leads to where the public internet is not; the message says which."""
 
 
 class ImageRejected(PixhookError):

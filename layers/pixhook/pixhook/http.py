@@ -1,10 +1,10 @@
-"""The only module that speaks HTTP: one request to a provider, or one image as a stream.
+"""The only module that speaks HTTP: one request to a provider, one image as a stream, one webhook.
 
 Rule 1: a request to a provider is sent once. What went wrong is told apart by one question: can the other side
 have seen it? `NotSent`: no; `NoAnswer`: it can. For the same reason no connection is kept for a second request:
 one that died unnoticed in between would turn a harmless failure into a doubtful one.
-Rule 2: images come from addresses that the guard admits, at each redirect anew, and the connection goes to the
-very address that was looked at.
+Rule 2: images come from addresses that the guard admits, at each redirect anew, and webhooks go to such; the
+connection goes to the very address that was looked at.
 Rule 3: each exchange ends at its deadline. A time-out alone only limits the silence: who sends a byte now and then
 could hold a function until it is stopped.
 """
@@ -12,7 +12,7 @@ could hold a function until it is stopped.
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -25,7 +25,7 @@ import httpcore
 import httpx
 
 from pixhook.addresses import AddressGuard, Destination
-from pixhook.errors import ImageRejected, ImageUnavailable, NoAnswer, NotSent
+from pixhook.errors import AddressRejected, ImageRejected, ImageUnavailable, NoAnswer, NotSent
 from pixhook.model import HttpRequest, HttpResponse
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -33,6 +33,9 @@ MAX_ANSWER_BYTES = 1024 * 1024
 CONNECT_SECONDS = 5.0
 FETCH_SECONDS = 60.0
 """All the time for one image: as many as one outcome may have, four at a time, fit into the function's time."""
+
+DELIVER_SECONDS = 15.0
+"""All the time that a receiver of webhooks has for its answer."""
 
 _SILENCE_SECONDS = 20.0
 
@@ -88,8 +91,7 @@ class HttpSender:
                     body += chunk
                     if len(body) > MAX_ANSWER_BYTES:
                         raise NoAnswer("the answer is too long")
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return HttpResponse(status=response.status_code, headers=headers, body=bytes(body))
+                return HttpResponse(status=response.status_code, headers=_lower(response.headers), body=bytes(body))
         except UNSENT as error:
             raise NotSent(_said(error)) from error
         except UnicodeError as error:  # a host or header that cannot be encoded; its words would quote the key
@@ -98,8 +100,8 @@ class HttpSender:
             raise NoAnswer(_said(error)) from error
 
 
-class ImageFetcher:
-    """Fetches images as streams."""
+class GuardedClient:
+    """Goes where somebody else's URL leads, if the guard lets it; each address is looked up once and then used."""
 
     def __init__(
         self,
@@ -115,9 +117,49 @@ class ImageFetcher:
             # None are kept: hosts that share an address would see each other's.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             # `identity`: what is counted and hashed is what arrives, and no small answer unfolds into a large one.
-            headers={"user-agent": _USER_AGENT, "accept-encoding": "identity", "accept": "image/*,*/*;q=0.5"},
+            headers={"user-agent": _USER_AGENT, "accept-encoding": "identity"},
             trust_env=False,
         )
+
+    @contextmanager
+    def open(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Iterator[httpx.Response]:
+        """The answer to one request, its body not yet read; redirects are not followed.
+
+        Raises:
+            AddressRejected: the URL must not be followed.
+            NotSent: its host has no address.
+            httpx.HTTPError, httpx.InvalidURL: as httpx does.
+        """
+        destination = self._destination(url)
+        host = destination.url.hostname or ""
+        pinned = httpx.URL(url).copy_with(host=str(destination.address), fragment=None)
+        with self._client.stream(
+            method,
+            pinned,
+            headers={"host": destination.url.netloc, **headers},
+            content=body,
+            extensions={"sni_hostname": host},
+            timeout=httpx.Timeout(_SILENCE_SECONDS, connect=CONNECT_SECONDS),
+        ) as response:
+            yield response
+
+    def _destination(self, url: str) -> Destination:
+        parts = self._guard.parse(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        try:
+            resolved = self._resolve(parts.hostname or "", port)
+        except (OSError, UnicodeError) as error:  # a label that is empty or too long is no OSError
+            raise NotSent(f"The host {parts.hostname} has no address.") from error
+        return self._guard.choose(parts, resolved)
+
+
+class ImageFetcher:
+    """Fetches images as streams."""
+
+    def __init__(self, client: GuardedClient) -> None:
+        self._client = client
 
     @contextmanager
     def __call__(self, url: str) -> Iterator[Iterator[bytes]]:
@@ -130,7 +172,7 @@ class ImageFetcher:
         _deadline.set(monotonic() + FETCH_SECONDS)
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                with self._open(url) as response:
+                with self._client.open("GET", url, headers={"accept": "image/*,*/*;q=0.5"}) as response:
                     location = response.headers.get("location")
                     if response.is_redirect and location:
                         url = _joined(url, location)
@@ -139,32 +181,36 @@ class ImageFetcher:
                         raise ImageUnavailable(f"The image's host answered HTTP {response.status_code}.")
                     yield response.iter_raw()
                     return
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except AddressRejected as error:
+            raise ImageRejected(f"The image must not be fetched: {error}") from error
+        except (NotSent, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise ImageUnavailable(f"The image could not be fetched: {_said(error)}") from error
         raise ImageRejected(f"The image's host redirects more than {MAX_REDIRECTS} times.")
 
-    @contextmanager
-    def _open(self, url: str) -> Iterator[httpx.Response]:
-        destination = self._destination(url)
-        host = destination.url.hostname or ""
-        pinned = httpx.URL(url).copy_with(host=str(destination.address), fragment=None)
-        with self._client.stream(
-            "GET",
-            pinned,
-            headers={"host": destination.url.netloc},
-            extensions={"sni_hostname": host},
-            timeout=httpx.Timeout(_SILENCE_SECONDS, connect=CONNECT_SECONDS),
-        ) as response:
-            yield response
 
-    def _destination(self, url: str) -> Destination:
-        parts = self._guard.parse(url)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+class WebhookSender:
+    """Sends webhooks to whoever asked for them."""
+
+    def __init__(self, client: GuardedClient) -> None:
+        self._client = client
+
+    def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> HttpResponse:
+        """The receiver's answer, whose body is not read.
+
+        Raises:
+            AddressRejected: the URL must not be followed.
+            NotSent, NoAnswer: none came within `DELIVER_SECONDS`.
+        """
+        _deadline.set(monotonic() + DELIVER_SECONDS)
         try:
-            resolved = self._resolve(parts.hostname or "", port)
-        except (OSError, UnicodeError) as error:  # a label that is empty or too long is no OSError
-            raise ImageUnavailable(f"The image's host {parts.hostname} has no address.") from error
-        return self._guard.choose(parts, resolved)
+            with self._client.open("POST", url, headers=headers, body=body) as response:
+                return HttpResponse(status=response.status_code, headers=_lower(response.headers))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise NoAnswer(_said(error)) from error
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _joined(url: str, location: str) -> str:

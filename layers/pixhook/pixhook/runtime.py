@@ -47,7 +47,7 @@ class Settings:
     """What the template tells the functions, by the same names in capitals."""
 
     accounts_table: str
-    admitted_image_hosts: str
+    admitted_hosts: str
     callback_keys_secret: str
     event_bus: str
     finish_queue_url: str
@@ -152,10 +152,10 @@ def secrets() -> "Secrets":
 
 @cache
 def address_guard() -> "AddressGuard":
-    """Which hosts images may come from."""
+    """Where images may come from, and webhooks go to."""
     from pixhook.addresses import AddressGuard
 
-    return AddressGuard([host for host in settings().admitted_image_hosts.split(",") if host])
+    return AddressGuard([host for host in settings().admitted_hosts.split(",") if host])
 
 
 @cache
@@ -192,14 +192,14 @@ def finisher() -> "Finisher":
     """What ends tasks."""
     from pixhook.aws.events import Events
     from pixhook.flows.finish import Finisher
-    from pixhook.http import ImageFetcher
+    from pixhook.http import GuardedClient, ImageFetcher
 
     return Finisher(
         outcomes=outcomes(),
         tasks=tasks(),
         images=images(),
         events=Events(client("events"), settings().event_bus),
-        fetch=ImageFetcher(address_guard()),
+        fetch=ImageFetcher(GuardedClient(address_guard())),
         read_status=status_reader(),
         clock=now,
     )

@@ -6,7 +6,7 @@ from reprlib import repr as shortened
 from pydantic import TypeAdapter, ValidationError
 
 from pixhook.addresses import AddressGuard
-from pixhook.errors import ImageRejected, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from pixhook.errors import AddressRejected, InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from pixhook.model import ErrorCode, ImageRequest, Json
 
 MAX_BODY_BYTES = 256 * 1024
@@ -39,7 +39,7 @@ def read_request(content_type: str, body: bytes, guard: AddressGuard) -> ImageRe
     for number, url in enumerate(request.images):
         try:
             guard.parse(url)
-        except ImageRejected as error:
+        except AddressRejected as error:
             raise InvalidRequest(str(error), field=f"images.{number}", code=ErrorCode.INVALID_IMAGE) from None
     return request
 
