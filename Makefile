@@ -6,6 +6,8 @@ export PYTHON
 DEV := .venv/.ready
 SAM := .local/venvs/sam/.ready
 MINISTACK := .local/venvs/ministack/.ready
+NODE := .local/venvs/node/.ready
+NPM := tests/npm/node_modules/.ready
 RUN := PYTHONPATH=layers/pixhook .venv/bin/python
 # `sam build` looks for python3.13 on PATH; the environment it lives in has one.
 SAM_CLI := PATH="$(CURDIR)/.local/venvs/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
@@ -24,7 +26,7 @@ up: tools ## Start the local AWS and the provider simulators; build and deploy; 
 down: $(DEV) ## Stop what `make up` or `make demo` started
 	@$(RUN) -m local down
 
-test: check ## Check, then the whole suite: unit, contract, flow, and end to end on a stack of its own
+test: check $(NPM) ## Check, then the whole suite: unit, contract, flow, and end to end on a stack of its own
 	$(RUN) -m pytest
 
 check: tools ## Format, lint, types, template
@@ -48,15 +50,16 @@ deploy: build ## Deploy to AWS, asking for what it needs
 lock: ## Lock the dependencies anew (needs uv)
 	$(call lock,pyproject.toml -o layers/dependencies/requirements.txt)
 	$(call lock,pyproject.toml --group dev -c layers/dependencies/requirements.txt -o requirements/dev.txt)
+	$(call lock,--group node -o requirements/node.txt)
 	$(call lock,--group sam -o requirements/sam.txt)
 	$(call lock,--group ministack -o requirements/ministack.txt)
 
 clean: ## Stop the stack and delete all that was made here, the environments included
 	@if [ -x .venv/bin/python ]; then $(RUN) -m local down; fi
-	rm -rf .aws-sam .local .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf tests/npm/node_modules .aws-sam .local .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The three environments do not depend on each other: make them side by side.
+# These environments do not depend on each other: make them side by side.
 tools:
 	@$(MAKE) --no-print-directory -j3 $(DEV) $(SAM) $(MINISTACK)
 
@@ -65,6 +68,12 @@ $(DEV): requirements/dev.txt
 
 .local/venvs/%/.ready: requirements/%.txt
 	$(call environment,.local/venvs/$*)
+
+# What checks our documents and signatures as users in JavaScript do.
+$(NPM): tests/npm/package-lock.json $(NODE)
+	@echo "Installing $<"
+	@cd tests/npm && PATH="$(CURDIR)/.local/venvs/node/bin:$$PATH" npm ci --silent
+	@touch $@
 
 define environment
 @echo "Installing $< into $1"

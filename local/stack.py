@@ -88,9 +88,10 @@ class Stack:
         port: int,
         simulators_port: int,
         simulators_options: tuple[str, ...] = (),
+        parameters: Mapping[str, str] | None = None,
         say: Say = print,
     ) -> None:
-        """Ports of 0 are chosen free ones."""
+        """Ports of 0 are chosen free ones; `parameters` are the template's."""
         self.folder = folder
         self.name = "pixhook-local"
         self._say = say
@@ -98,6 +99,7 @@ class Stack:
         self._simulators = Process("simulators", folder)
         self._ports = {"ministack": port, "simulators": simulators_port}
         self._simulators_options = simulators_options
+        self._parameters = {"AdmittedHosts": "127.0.0.1", **(parameters or {})}
 
     def up(self) -> StackInfo:
         """Brings everything up to date with the code; harmless if it is.
@@ -230,7 +232,8 @@ class Stack:
                 *("deploy", "--template-file", self.folder / "sam" / "build" / "template.yaml"),
                 *("--stack-name", self.name, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
                 *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
-                *("--parameter-overrides", "AdmittedHosts=127.0.0.1"),
+                "--parameter-overrides",
+                *(f"{name}={value}" for name, value in self._parameters.items()),
                 *([f"PublicBaseUrl={api_url}"] if api_url else []),
                 endpoint=endpoint,
             )

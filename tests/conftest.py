@@ -5,6 +5,7 @@ import pytest
 SETTINGS = {
     "ACCOUNTS_TABLE": "accounts",
     "ADMITTED_HOSTS": "",
+    "ATTEMPT_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/attempts.fifo",
     "BREAKERS_TABLE": "breakers",
     "CALLBACK_KEYS_SECRET": "callback-keys",
     "DEADLINE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/deadlines",
@@ -17,6 +18,10 @@ SETTINGS = {
     "PUBLIC_BASE_URL": "https://pixhook.example/v1",
     "RETENTION_DAYS": "30",
     "TASKS_TABLE": "tasks",
+    "WEBHOOKS_TABLE": "webhooks",
+    "WEBHOOK_DEAD_LETTERS_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/dead-webhooks",
+    "WEBHOOK_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/webhooks",
+    "WEBHOOK_SCHEDULE": "5,300,1800,7200,18000,36000,50400,64800,79200",
 }
 
 

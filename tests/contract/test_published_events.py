@@ -1,4 +1,4 @@
-"""The events that subscribers read, against the schemas that they were promised."""
+"""What subscribers of the bus and receivers of webhooks read, against the schemas that they were promised."""
 
 import json
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from pixhook.documents import EVENT_VERSION, event_detail, event_kind
+from pixhook.documents import EVENT_VERSION, event_detail, event_type, webhook_test_detail
 from pixhook.errors import ProviderRefused
-from pixhook.model import ErrorCode, Failure, Image, Json, Outcome, OutcomeState, Status, Task
+from pixhook.flows.deliver import new_delivery
+from pixhook.model import ErrorCode, EventType, Failure, Image, Json, Outcome, OutcomeState, Status, Task
 from tests.support.builders import NOW, TASK_ID, a_request, a_task
 from tests.support.samples import Sample, samples
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 
 SCHEMAS: dict[str, Json] = {
-    kind: json.loads((FOLDER / f"{kind}.v{EVENT_VERSION}.schema.json").read_bytes())
-    for kind in ("images.completed", "images.failed")
+    kind: json.loads((FOLDER / f"{kind}.v{EVENT_VERSION}.schema.json").read_bytes()) for kind in EventType
 }
 VALIDATORS = {kind: Draft202012Validator(schema) for kind, schema in SCHEMAS.items()}
 
@@ -117,7 +117,7 @@ def test_damaged_event_does_not_match(kind: str) -> None:
 @pytest.mark.parametrize("sample", TERMINAL, ids=str)
 def test_event_after_each_terminal_sample_matches(sample: Sample) -> None:
     task = task_after(end_of(sample))
-    VALIDATORS[event_kind(task)].validate(json.loads(json.dumps(event_detail(task))))
+    VALIDATORS[event_type(task)].validate(json.loads(json.dumps(event_detail(task))))
 
 
 @pytest.mark.parametrize("code", ErrorCode)
@@ -156,3 +156,9 @@ def test_event_of_a_task_that_goes_on_does_not_match(status: Status) -> None:
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.FAILED])
 def test_event_id_follows_from_the_task(status: Status) -> None:
     assert event_detail(an_ended_task(status))["id"] == f"evt_{TASK_ID.removeprefix('tsk_')}"
+
+
+def test_event_that_tests_an_endpoint_matches() -> None:
+    endpoint, event = f"whk_{TASK_ID.removeprefix('tsk_')}", f"evt_{TASK_ID.removeprefix('tsk_')}"
+    delivery = new_delivery(endpoint, "acc_1", event, EventType.TEST, "https://shop.example/", endpoint, NOW)
+    VALIDATORS["webhook.test"].validate(webhook_test_detail(delivery))

@@ -3,9 +3,11 @@
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import httpx
@@ -137,6 +139,7 @@ def stack() -> Iterator[Stack]:
         port=0,
         simulators_port=0,
         simulators_options=("--delay", "0.1", "--time-scale", "0.01"),
+        parameters={"WebhookSchedule": ",".join(["1"] * 9)},
         say=lambda _: None,
     )
     stack.down()
@@ -150,6 +153,44 @@ def gateway(stack: Stack) -> Iterator[Gateway]:
     info = stack.up()
     with subscriber(info) as listener, closing(Gateway(info, listener)) as gateway:
         yield gateway
+
+
+class Receiver:
+    """Somebody who is sent webhooks: notes them, and answers as it is told, by default with 204."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/hooks"
+        self.received: list[tuple[bytes, dict[str, str]]] = []
+        self.statuses: list[int] = []
+        """What the next webhooks are answered with."""
+        self.is_free = Event()
+        """Until it is set, nobody is answered."""
+        self.is_free.set()
+
+
+@contextmanager
+def receiver() -> Iterator[Receiver]:
+    """A receiver of webhooks that listens while the context lasts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            found.received.append((body, {name.lower(): value for name, value in self.headers.items()}))
+            found.is_free.wait(PATIENCE_SECONDS)
+            with suppress(ConnectionError):
+                self.send_response(found.statuses.pop(0) if found.statuses else 204)
+                self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        found = Receiver(server.server_address[1])
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield found
+        finally:
+            found.is_free.set()
+            server.shutdown()
 
 
 @pytest.fixture

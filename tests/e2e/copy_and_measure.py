@@ -8,7 +8,7 @@ import boto3
 
 from pixhook.addresses import AddressGuard
 from pixhook.aws.images import Images
-from pixhook.http import ImageFetcher
+from pixhook.http import GuardedClient, ImageFetcher
 from pixhook.measured import MeasuredImage
 from pixhook.providers import PROVIDERS
 
@@ -27,7 +27,7 @@ def main(endpoint: str) -> None:
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-    images, fetch = Images(s3, os.environ["BUCKET"]), ImageFetcher(AddressGuard(["127.0.0.1"]))
+    images, fetch = Images(s3, os.environ["BUCKET"]), ImageFetcher(GuardedClient(AddressGuard(["127.0.0.1"])))
     (url,) = PROVIDERS["apixo"].parse_callback(sys.stdin.buffer.read()).images
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     before = _memory("VmRSS")

@@ -31,7 +31,19 @@ def aws(service: str) -> Any:
     return boto3.Session().client(service)  # type: ignore[call-overload]
 
 
-TABLES = (("TasksTable", "TASKS_TABLE"), ("AccountsTable", "ACCOUNTS_TABLE"), ("BreakersTable", "BREAKERS_TABLE"))
+TABLES = (
+    ("TasksTable", "TASKS_TABLE"),
+    ("AccountsTable", "ACCOUNTS_TABLE"),
+    ("BreakersTable", "BREAKERS_TABLE"),
+    ("WebhooksTable", "WEBHOOKS_TABLE"),
+)
+
+QUEUES = (
+    ("finish.fifo", "FinishQueue"),
+    ("deadlines", "DeadlineQueue"),
+    ("webhooks", "WebhookQueue"),
+    ("attempts.fifo", "AttemptQueue"),
+)
 
 
 def create_resources() -> str:
@@ -40,7 +52,7 @@ def create_resources() -> str:
         taken = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
         properties = {name: value for name, value in _RESOURCES[resource].items() if name in taken}
         aws("dynamodb").create_table(TableName=SETTINGS[setting], **properties)
-    for name, resource in (("finish.fifo", "FinishQueue"), ("deadlines", "DeadlineQueue")):
+    for name, resource in QUEUES:
         dead = f"dead-{name}"
         _create_queue(dead, _RESOURCES[resource.replace("Queue", "DeadLetterQueue")])
         redrive = _RESOURCES[resource]["RedrivePolicy"] | {"deadLetterTargetArn": _queue_arn(dead)}
@@ -156,6 +168,11 @@ def _queue_arn(name: str) -> str:
 def _subscribe(bus: str) -> str:
     url = _create_queue("subscriber", {})
     aws("events").create_event_bus(Name=bus)
-    aws("events").put_rule(Name="all", EventBusName=bus, EventPattern=json.dumps({"source": ["pixhook"]}))
-    aws("events").put_targets(Rule="all", EventBusName=bus, Targets=[{"Id": "1", "Arn": _queue_arn("subscriber")}])
+    _rule(bus, "all", {"source": ["pixhook"]}, "subscriber")
+    _rule(bus, "webhooks", _RESOURCES["WebhookRule"]["EventPattern"], "webhooks")
     return url
+
+
+def _rule(bus: str, name: str, pattern: Mapping[str, Any], queue: str) -> None:
+    aws("events").put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps(pattern))
+    aws("events").put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "1", "Arn": _queue_arn(queue)}])

@@ -1,4 +1,4 @@
-"""The world beyond AWS: the providers, and the hosts of their images. Each is a transport below httpx.
+"""The world beyond AWS: providers, hosts of their images, receivers of webhooks. Each is a transport below httpx.
 
 There is one of each for a whole run, emptied for each test: a client's TLS takes longer to set up than a test.
 """
@@ -10,7 +10,7 @@ from functools import cache
 import httpx
 
 from pixhook.addresses import AddressGuard
-from pixhook.http import GuardedClient, HttpSender, ImageFetcher
+from pixhook.http import GuardedClient, HttpSender, ImageFetcher, WebhookSender
 from tests.conftest import SETTINGS
 from tests.flow.dialects import EVERYONE, Dialect
 
@@ -83,6 +83,44 @@ class ImageHosts:
         if isinstance(answer, bytes):
             return httpx.Response(200, stream=httpx.ByteStream(answer))
         return httpx.Response(answer)
+
+
+type Receiver = Callable[[httpx.Request], httpx.Response]
+"""What a receiver of webhooks answers, or how the connection to it breaks."""
+
+
+class Receivers:
+    """Whoever is sent webhooks: notes them, and answers as each host is told; by default it takes them."""
+
+    def __init__(self) -> None:
+        self.send = WebhookSender(
+            GuardedClient(
+                AddressGuard(),
+                transport=httpx.MockTransport(self._take),
+                resolve=lambda host, _: [self.addresses.get(host, PUBLIC)],
+            )
+        )
+        self.requests: list[httpx.Request] = []
+        self.answers: dict[str, Receiver] = {}
+        self.addresses: dict[str, str] = {}
+        """Where a host is; one that is not named here is somewhere public."""
+
+    def empty(self) -> None:
+        """Forgets the webhooks and what it was told."""
+        self.requests.clear()
+        self.answers.clear()
+        self.addresses.clear()
+
+    def _take(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self.answers.get(request.headers["host"])
+        return answer(request) if answer else httpx.Response(204)
+
+
+@cache
+def receivers() -> Receivers:
+    """The ones there are."""
+    return Receivers()
 
 
 @cache

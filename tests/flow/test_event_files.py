@@ -11,7 +11,7 @@ from pixhook.model import Image, Status
 from tests.conftest import SETTINGS
 from tests.flow.cloud import FUNCTIONS
 from tests.flow.world import World
-from tests.support.builders import ACCOUNT_ID, NOW, TASK_ID, a_picture, a_task
+from tests.support.builders import ACCOUNT_ID, NOW, TASK_ID, a_picture, a_request, a_task
 
 FOLDER = ROOT / "events"
 KEY_ID = "key_01JNEZ2W3GQK4T5V6X7Y8Z9ABC"
@@ -55,6 +55,8 @@ CASES: Mapping[str, Callable[[World, Any], bool]] = {
     "receive.apixo.forged": answers(401),
     "finish.succeeded": is_completed,
     "expire.early": lambda _, answer: answer == {"batchItemFailures": []},
+    "deliver.completed": lambda world, _: world.waiting("ATTEMPT_QUEUE_URL") == 1,
+    "webhooks.create": answers(201),
     "poll.running": has("task_id", "reads", "wait", "done"),
     "query.image": answers(200),
     "query.file": answers(302),
@@ -77,7 +79,7 @@ def test_every_function_has_a_file_and_every_file_is_tried() -> None:
 def test_event_file_does_what_its_name_says(world: World, case: str) -> None:
     event = json.loads((FOLDER / f"{case}.json").read_bytes())
     function = case.partition(".")[0]
-    prepare(world, has_ended=function == "query")
+    prepare(world, has_ended=function in {"query", "deliver"})
 
     assert CASES[case](world, world.invoke(function, event))
 
@@ -85,7 +87,7 @@ def test_event_file_does_what_its_name_says(world: World, case: str) -> None:
 def prepare(world: World, *, has_ended: bool) -> None:
     """The key and the task that the files speak of."""
     world.put_key("pxk_" + "0" * 43, id=KEY_ID)
-    task = a_task(status=Status.QUEUED)
+    task = a_task(status=Status.QUEUED, request=a_request(callback_url="https://shop.example/hooks"))
     world.put_task(task)
     world.table.move(task, Status.PROCESSING, NOW, ref=task.ref)
     if has_ended:

@@ -1,6 +1,6 @@
-"""Each call of AWS and of the providers, one after the other: the process dies before it or after it, it fails, it is
-refused, its answer is lost. Then the world goes on: messages come again, providers repeat, deadlines pass, the client
-asks once more. Nothing is lost, nothing is bought twice, and the money is exact.
+"""Each call of AWS, of the providers and of a webhook's receiver, one after the other: the process dies before it or
+after it, it fails, it is refused, its answer is lost. Then the world goes on: messages come again, providers repeat,
+deadlines pass, the client asks once more. Nothing is lost, nothing is bought twice, and the money is exact.
 
 Which calls there are is found by running, so that a new one is covered by itself.
 """
@@ -100,6 +100,8 @@ class Journey:
         self._noted = 0
         world.image_hosts.serve(IMAGE_URL, PICTURE)
         world.upstream.answer = self._provider
+        world.receivers.answers["shop.example"] = self._receiver
+        self.callback_url = "https://shop.example/" if dialect.name == "apixo" else None
         world.while_it_waits = self._run_out_of_time
 
     def travel(self) -> None:
@@ -115,6 +117,7 @@ class Journey:
                 self.world.time_passes(beyond=timedelta(seconds=1000))
                 self._run(self.world.deadlines_come)
                 self._finish()
+                self._run(partial(self.world.deliver_all, beyond=timedelta(minutes=10)))
 
     def check(self) -> None:
         """Whether all is as it has to be."""
@@ -131,15 +134,27 @@ class Journey:
                 # What was bought is only lost where nobody says whose it is.
                 assert PROVIDERS[task.provider].capabilities.callback is not Callback.PER_REQUEST
         assert world.deadlines_left() == 0
+        self._check_webhooks()
         # A hint whose task nobody can tell goes to the dead letters.
         assert all("task_id" not in json.loads(message["Body"]) for message in world.messages())
+
+    def _check_webhooks(self) -> None:
+        """Whether the client has heard of its task's end, of nothing else, and always under one id."""
+        world = self.world
+        said = {event["detail"]["id"]: event["detail"] for event in world.events()} if self.callback_url else {}
+        heard = [(request.headers["webhook-id"], json.loads(request.content)) for request in world.receivers.requests]
+        assert {message_id for message_id, _ in heard} == said.keys()
+        assert all(said[message_id] == document for message_id, document in heard)
+        assert world.waiting("WEBHOOK_QUEUE_URL") == world.waiting("ATTEMPT_QUEUE_URL") == 0
 
     # Who takes part
 
     def _ask(self) -> None:
         for _ in range(2):
             self.world.seconds_left = 28.0
-            answer = self._run(lambda: self.world.submit(a_body(provider=self.dialect.name), key="order-7"))
+            callback_url = self.callback_url or ...
+            body = a_body(provider=self.dialect.name, callback_url=callback_url)
+            answer = self._run(partial(self.world.submit, body, key="order-7"))
             if answer is not None and answer.status != 500 and answer.document.get("retryable") is not True:
                 break
 
@@ -165,6 +180,17 @@ class Journey:
             raise httpx.ReadTimeout("silent", request=request)
         self.fate.ends()
         return answer
+
+    def _receiver(self, request: httpx.Request) -> httpx.Response:
+        self.fate.begins("webhook")
+        if self.fate.is_now(Mishap.FAILS):
+            raise httpx.ConnectError("refused", request=request)
+        if self.fate.is_now(Mishap.IS_REFUSED):
+            return httpx.Response(503)
+        if self.fate.is_now(Mishap.LOSES_ITS_ANSWER):
+            raise httpx.ReadTimeout("silent", request=request)
+        self.fate.ends()
+        return httpx.Response(204)
 
     def _bought(self, request: httpx.Request) -> httpx.Response:
         self.purchases.append(request.content.decode())

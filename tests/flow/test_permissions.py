@@ -23,6 +23,7 @@ type Permission = tuple[str, str]
 
 RESOURCES = {
     "ACCOUNTS_TABLE": "AccountsTable.Arn",
+    "ATTEMPT_QUEUE_URL": "AttemptQueue.Arn",
     "BREAKERS_TABLE": "BreakersTable.Arn",
     "CALLBACK_KEYS_SECRET": "CallbackKeysSecret.Id",
     "DEADLINE_QUEUE_URL": "DeadlineQueue.Arn",
@@ -31,6 +32,9 @@ RESOURCES = {
     "POLLER": "Poller",
     "PROVIDERS_SECRET": "ProvidersSecret.Id",
     "TASKS_TABLE": "TasksTable.Arn",
+    "WEBHOOK_DEAD_LETTERS_URL": "WebhookDeadLetterQueue.Arn",
+    "WEBHOOK_QUEUE_URL": "WebhookQueue.Arn",
+    "WEBHOOKS_TABLE": "WebhooksTable.Arn",
 }
 
 SERVICES = {
@@ -115,9 +119,11 @@ def everything_happens(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever makes a function call AWS."""
     operators(world)
     clients(world)
+    task = webhooks(world)
     providers(world)
     deadlines(world)
     circuits(world, monkeypatch)
+    deliveries(world, task)
 
 
 def operators(world: World) -> None:
@@ -205,3 +211,34 @@ def circuits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.upstream.answer = world.upstream._accept
     monkeypatch.setattr(CONFIG, "recovery_timeout", 0)
     world.submit(a_body(provider="apixo"))
+
+
+def webhooks(world: World) -> Task:
+    """A task whose end has a receiver."""
+    endpoint = world.request("POST", "/webhooks", {"url": "https://shop.example/"}).document
+    path = f"/webhooks/{endpoint['id']}"
+    for method, place in (
+        ("GET", "/webhooks"),
+        ("GET", path),
+        ("PATCH", path),
+        ("POST", f"{path}/test"),
+        ("GET", f"{path}/deliveries"),
+        ("POST", "/webhooks/secret/rotate"),
+        ("GET", "/webhooks/secret"),
+    ):
+        world.request(method, place, {} if method == "PATCH" else None)
+    task = world.accepted()
+    world.complete(task)
+    return task
+
+
+def deliveries(world: World, task: Task) -> None:
+    world.receivers.answers["shop.example"] = lambda _: httpx.Response(503)
+    for _ in range(12):
+        world.deliver_all(beyond=timedelta(days=1))
+    [entry] = world.get(f"/images/{task.id}/deliveries").document["deliveries"]
+    assert entry["given_up"] == "exhausted"
+    world.request("POST", f"/images/{task.id}/deliveries/{entry['id']}/redeliver")
+    world.receivers.answers["shop.example"] = lambda _: httpx.Response(410)
+    world.deliver_all(beyond=timedelta(days=1))
+    world.request("DELETE", f"/webhooks/{entry['webhook_id']}")

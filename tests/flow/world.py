@@ -6,7 +6,7 @@ the hosts of images. Of the code under test nothing is replaced but two transpor
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -119,9 +119,9 @@ class World:
     """Everything around the handlers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.upstream, self.image_hosts = outside.upstream(), outside.image_hosts()
-        self.upstream.empty()
-        self.image_hosts.empty()
+        self.upstream, self.image_hosts, self.receivers = outside.upstream(), outside.image_hosts(), outside.receivers()
+        for others in (self.upstream, self.image_hosts, self.receivers):
+            others.empty()
         self.calls: list[Call] = []
         """The AWS calls of the code under test, so far."""
         self.accounts = Accounts(aws("dynamodb"), SETTINGS["ACCOUNTS_TABLE"])
@@ -162,6 +162,10 @@ class World:
         for name in ("poll", "expire"):
             monkeypatch.setattr(self._functions[name], "now", lambda: runtime.now() + self._ahead)
             monkeypatch.setattr(self._functions[name], "read", self._read_status)
+        deliverer = replace(
+            runtime.deliverer(), send=self.receivers.send, clock=lambda: runtime.now() + self._ahead, random=lambda: 0.5
+        )
+        monkeypatch.setattr(self._functions["deliver"], "deliver", deliverer)
         for name in ("query", "submit"):
             monkeypatch.setattr(self._functions[name], "sleep", lambda _: self._wait())
         monkeypatch.setattr(runtime.logger.registered_handler, "stream", self._log)
@@ -229,7 +233,8 @@ class World:
     def finish_all(self) -> list[Exception]:
         """Has `finish` take what can be seen on the queue; what it raised, and left there."""
         raised: list[Exception] = []
-        while message := self._receive():
+        while messages := self._receive(QUEUE_URL):
+            [message] = messages
             try:
                 self.invoke("finish", sqs_event(message))
             except (PixhookError, Died) as error:
@@ -241,21 +246,40 @@ class World:
 
     def deadlines_come(self) -> None:
         """Has `expire` take every deadline there is, whose time has come; those that it could not keep stay."""
-        for queue in sqs_backends["123456789012"]["us-east-1"].queues.values():
-            if queue.name == "deadlines":
-                for message in queue._messages:
-                    message.delayed_until = 0
         url = SETTINGS["DEADLINE_QUEUE_URL"]
-        names = ["All"]
-        answer = aws("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=names)
-        for message in answer.get("Messages", []):
+        _let_come("deadlines")
+        kept = []
+        while messages := self._receive(url):
+            [message] = messages
             failed = self.invoke("expire", sqs_event(message, "deadlines"))["batchItemFailures"]
             if failed:
-                aws("sqs").change_message_visibility(
-                    QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-                )
+                kept.append(message["ReceiptHandle"])
             else:
                 aws("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        _let_be_seen(url, kept)
+
+    def deliver_all(self, *, beyond: timedelta = timedelta(0)) -> list[Exception]:
+        """Has `deliver` take all that can be seen on its queues; with `beyond`, what waits too, so much later.
+
+        What it raised; the messages stay.
+        """
+        self._ahead += beyond
+        if beyond:
+            _let_come("webhooks")
+        raised: list[Exception] = []
+        kept: dict[str, list[str]] = {SETTINGS[name]: [] for name in ("WEBHOOK_QUEUE_URL", "ATTEMPT_QUEUE_URL")}
+        while found := [(url, message) for url in kept for message in self._receive(url)]:
+            for url, message in found:
+                try:
+                    self.invoke("deliver", sqs_event(message, url.rpartition("/")[2]))
+                except (PixhookError, Died) as error:
+                    raised.append(error)
+                    kept[url].append(message["ReceiptHandle"])
+                else:
+                    aws("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        for url, handles in kept.items():
+            _let_be_seen(url, handles)
+        return raised
 
     def deadlines(self) -> list[int]:
         """In how many seconds each deadline that was set so far was to come."""
@@ -268,10 +292,8 @@ class World:
     def time_passes(self, *, beyond: timedelta = timedelta(0)) -> None:
         """Has every message that `finish` failed on come back, and `finish` see so much more of the clock."""
         self._ahead += beyond
-        while self._failed_on:
-            aws("sqs").change_message_visibility(
-                QueueUrl=QUEUE_URL, ReceiptHandle=self._failed_on.pop(), VisibilityTimeout=0
-            )
+        _let_be_seen(QUEUE_URL, self._failed_on)
+        self._failed_on.clear()
 
     # What a test begins with
 
@@ -370,8 +392,11 @@ class World:
 
     def deadlines_left(self) -> int:
         """How many tasks are still to be looked at."""
-        name = "ApproximateNumberOfMessages"
-        url = SETTINGS["DEADLINE_QUEUE_URL"]
+        return self.waiting("DEADLINE_QUEUE_URL")
+
+    def waiting(self, setting: str) -> int:
+        """How many messages there are on a queue, seen, unseen or to come."""
+        name, url = "ApproximateNumberOfMessages", SETTINGS[setting]
         attributes = aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         return sum(int(attributes[f"{name}{state}"]) for state in ("", "NotVisible", "Delayed"))
 
@@ -475,11 +500,23 @@ class World:
     def _read_status(self, task: Task) -> StatusRead:
         return read_status(task, credentials=runtime.secrets().credentials(), send=self.upstream.send)
 
-    def _receive(self) -> dict[str, Any] | None:
-        answer = aws("sqs").receive_message(
-            QueueUrl=QUEUE_URL, MaxNumberOfMessages=1, MessageSystemAttributeNames=["All"]
-        )
-        return next(iter(answer.get("Messages", [])), None)
+    def _receive(self, url: str) -> list[dict[str, Any]]:
+        answer = aws("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=1, MessageSystemAttributeNames=["All"])
+        return list(answer.get("Messages", []))
+
+
+def _let_be_seen(url: str, receipt_handles: Iterable[str]) -> None:
+    """Has messages that were taken and kept be seen again."""
+    for handle in receipt_handles:
+        aws("sqs").change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+
+
+def _let_come(queue: str) -> None:
+    """Has all that waits on a queue be seen."""
+    for known in sqs_backends["123456789012"]["us-east-1"].queues.values():
+        if known.name == queue:
+            for message in known._messages:
+                message.delayed_until = 0
 
 
 def _undisturbed(_: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pixhook.documents import event_detail, event_kind, task_document
+from pixhook.documents import event_detail, event_type, task_document
 from pixhook.model import ErrorCode, Failure, Image, Json, Status, Task
 from tests.support.builders import ACCOUNT_ID, NOW, TASK_ID, a_request, a_task
 
@@ -111,6 +111,7 @@ def test_an_event_tells_what_became_of_the_task() -> None:
                 "content_type": "image/png",
                 "width": 1024,
                 "height": 768,
+                "path": f"/images/{TASK_ID}/files/0",
             }
         ],
         "error": None,
@@ -165,7 +166,7 @@ def test_times_are_utc_to_the_millisecond(moment: datetime, expected: str) -> No
 @pytest.mark.parametrize(("status", "kind"), [(Status.COMPLETED, "images.completed"), (Status.FAILED, "images.failed")])
 def test_an_event_is_named_by_how_the_task_ended(status: Status, kind: str) -> None:
     task = a_task(status=status)
-    assert event_kind(task) == event_detail(task)["type"] == kind
+    assert event_type(task) == event_detail(task)["type"] == kind
 
 
 def test_an_event_published_twice_is_the_same_event() -> None:

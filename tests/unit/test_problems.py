@@ -32,6 +32,7 @@ ANSWERS: Mapping[type[errors.PixhookError], tuple[int, str, bool]] = {
     errors.SecretMisconfigured: (503, "misconfigured", True),
     # These are handled before they come to a client; one that does come is our mistake.
     errors.AlreadyDone: UNFORESEEN,
+    errors.AddressRejected: UNFORESEEN,
     errors.ImageRejected: UNFORESEEN,
     errors.ImageUnavailable: UNFORESEEN,
     errors.NoAnswer: UNFORESEEN,

@@ -38,7 +38,9 @@ class Api(APIGatewayRestResolver):
             return super().resolve(event, context)
         try:
             self.caller = from_context(event["requestContext"]["authorizer"])
-            self.window, refusal = admit(event["httpMethod"], self.caller, runtime.accounts(), runtime.now())
+            self.window, refusal = admit(
+                event["httpMethod"], event["resource"], self.caller, runtime.accounts(), runtime.now()
+            )
         except Exception as error:  # noqa: BLE001 - whatever it is, it is answered as if a route had raised it
             return _as_event(_answer(error))
         answer = super().resolve(event, context) if refusal is None else _as_event(_answer(refusal))

@@ -1,9 +1,24 @@
-"""What the outside sees of a task: the API's document and the event. Neither holds a URL that expires."""
+"""What the outside sees: the documents of the API, and the events. None of them holds a URL that expires."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from pixhook.model import Account, AdminRequest, ApiKey, Failure, Json, Movement, MovementKind, Status, Task, Window
+from pixhook.model import (
+    Account,
+    AdminRequest,
+    ApiKey,
+    Delivery,
+    Endpoint,
+    EventType,
+    Failure,
+    Json,
+    Movement,
+    MovementKind,
+    SigningSecrets,
+    Status,
+    Task,
+    Window,
+)
 
 EVENT_VERSION = "1"
 """Goes up when a subscriber of the old form could not read the new one."""
@@ -28,7 +43,7 @@ def task_document(task: Task) -> dict[str, Json]:
         "ended_at": _moment(task.ended_at),
         "files": [
             {
-                "path": f"/images/{task.id}/files/{number}",
+                "path": _file_path(task, number),
                 "content_type": image.content_type,
                 "size": image.size,
                 "sha256": image.sha256,
@@ -93,17 +108,69 @@ def movement_document(movement: Movement) -> dict[str, Json]:
     }
 
 
-def event_kind(task: Task) -> str:
+def endpoint_document(endpoint: Endpoint) -> dict[str, Json]:
+    """A webhook endpoint as `/webhooks` answers it."""
+    return {
+        "id": endpoint.id,
+        "url": endpoint.url,
+        "events": sorted(endpoint.events),
+        "enabled": endpoint.disabled_at is None,
+        "created_at": _moment(endpoint.created_at),
+        "disabled_at": _moment(endpoint.disabled_at),
+    }
+
+
+def secrets_document(secrets: SigningSecrets, now: datetime) -> dict[str, Json]:
+    """What an account's webhooks are signed with."""
+    is_replaced = len(secrets.live(now)) > 1
+    return {
+        "secret": secrets.current,
+        "previous_secret": secrets.previous if is_replaced else None,
+        "previous_valid_until": _moment(secrets.previous_until) if is_replaced else None,
+    }
+
+
+def delivery_document(delivery: Delivery) -> dict[str, Json]:
+    """A line of the delivery log."""
+    return {
+        "id": delivery.id,
+        "event_id": delivery.event_id,
+        "type": delivery.event_type,
+        "url": delivery.url,
+        "webhook_id": delivery.endpoint_id,
+        "status": delivery.status,
+        "given_up": delivery.given_up,
+        "attempts_made": delivery.made,
+        "attempts": [
+            {
+                "at": _moment(attempt.at),
+                "duration_ms": attempt.duration_ms,
+                "status": attempt.status,
+                "error": attempt.error,
+            }
+            for attempt in delivery.attempts
+        ],
+        "next_attempt_at": _moment(delivery.next_attempt_at),
+        "created_at": _moment(delivery.created_at),
+    }
+
+
+def event_type(task: Task) -> EventType:
     """The detail-type of an ended task's event."""
-    return "images.completed" if task.status is Status.COMPLETED else "images.failed"
+    return EventType.COMPLETED if task.status is Status.COMPLETED else EventType.FAILED
+
+
+def event_id(task: Task) -> str:
+    """The id of an ended task's event, which has only the one."""
+    return f"evt_{task.id.removeprefix('tsk_')}"
 
 
 def event_detail(task: Task) -> dict[str, Json]:
     """The event of an ended task. Its id is derived from the task: published twice, it is the same event."""
     return {
         "version": EVENT_VERSION,
-        "id": f"evt_{task.id.removeprefix('tsk_')}",
-        "type": event_kind(task),
+        "id": event_id(task),
+        "type": event_type(task),
         "task_id": task.id,
         "account_id": task.account_id,
         "status": task.status,
@@ -112,10 +179,27 @@ def event_detail(task: Task) -> dict[str, Json]:
         "created_at": _moment(task.created_at),
         "ended_at": _moment(task.ended_at),
         "metadata": task.request.metadata,
-        "images": [asdict(image) for image in task.images],
+        "images": [{**asdict(image), "path": _file_path(task, number)} for number, image in enumerate(task.images)],
         "error": _error(task.failure),
         "native_charge": task.native_charge,
     }
+
+
+def webhook_test_detail(delivery: Delivery) -> dict[str, Json]:
+    """The event by which a client tests an endpoint."""
+    return {
+        "version": EVENT_VERSION,
+        "id": delivery.event_id,
+        "type": delivery.event_type,
+        "account_id": delivery.account_id,
+        "webhook_id": delivery.endpoint_id,
+        "created_at": _moment(delivery.created_at),
+    }
+
+
+def _file_path(task: Task, number: int) -> str:
+    """Behind the API's base URL."""
+    return f"/images/{task.id}/files/{number}"
 
 
 def _error(failure: Failure | None) -> dict[str, Json] | None:

@@ -100,6 +100,8 @@ class ImageRequest:
     """Pins the provider; by default the catalogue's order of preference decides."""
     provider_options: dict[str, Json] = field(default_factory=dict)
     """Passed through untouched, in the pinned provider's own words."""
+    callback_url: str | None = None
+    """Where the client wants to hear of the task's end; https."""
     metadata: dict[str, Json] = field(default_factory=dict)
     """The client's own, returned untouched."""
 
@@ -233,6 +235,8 @@ class Scope(StrEnum):
 
     READ = "images:read"
     WRITE = "images:write"
+    WEBHOOKS = "webhooks:manage"
+    """Webhook endpoints, and the secret that webhooks are signed with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +303,113 @@ class Movement:
     """The id of the task, or of the operator's request."""
     note: str | None = None
     """The operator's, for people."""
+
+
+class EventType(StrEnum):
+    """What is told: on the bus, and by webhooks."""
+
+    COMPLETED = "images.completed"
+    FAILED = "images.failed"
+    TEST = "webhook.test"
+    """Only to the endpoint that is to be tested."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where an account wants to hear of all its tasks."""
+
+    id: str
+    account_id: str
+    url: str
+    events: frozenset[EventType]
+    created_at: datetime
+    disabled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningSecrets:
+    """What an account's webhooks are signed with: while a secret is replaced, with both."""
+
+    current: str = field(repr=False)
+    previous: str | None = field(default=None, repr=False)
+    previous_until: datetime | None = None
+
+    def live(self, now: datetime) -> tuple[str, ...]:
+        """Those that sign now, the newest first."""
+        is_live = self.previous is not None and self.previous_until is not None and now < self.previous_until
+        return (self.current, self.previous) if is_live and self.previous else (self.current,)
+
+
+class DeliveryStatus(StrEnum):
+    """Whether a webhook has come to its receiver."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class GivenUp(StrEnum):
+    """Why a webhook is not sent any more."""
+
+    EXHAUSTED = "exhausted"
+    """It was tried as often as it may be."""
+    GONE = "gone"
+    """The receiver has said 410."""
+    DISABLED = "disabled"
+    """The endpoint was disabled or deleted."""
+    DELETED = "deleted"
+    """What it would tell of was deleted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryAttempt:
+    """One try to deliver a webhook, and what came of it."""
+
+    at: datetime
+    duration_ms: int
+    status: int | None = None
+    """HTTP's; None where there was no answer, and"""
+    error: str | None = None
+    """then why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One event on its way to one receiver."""
+
+    id: str
+    account_id: str
+    subject: str
+    """What it tells of: a task's id; of a test event, the endpoint's."""
+    event_id: str
+    event_type: EventType
+    url: str
+    endpoint_id: str | None = None
+    """None for the URL that came with the task."""
+    status: DeliveryStatus = DeliveryStatus.PENDING
+    given_up: GivenUp | None = None
+    created_at: datetime
+    began_at: datetime
+    """When this round of tries did: there is one, and another with each redelivery."""
+    made_before: int = 0
+    """Attempts in earlier rounds."""
+    made: int = 0
+    """Attempts in all."""
+    attempts: tuple[DeliveryAttempt, ...] = ()
+    """The latest."""
+    next_attempt_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryTurn:
+    """An attempt that is to be made at a delivery."""
+
+    subject: str
+    delivery_id: str
+    number: int
+    """The how manieth in all, from 1: made once, whoever asks for it how often."""
+    lane: str
+    """No two of a lane are made side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     from pixhook.addresses import AddressGuard
     from pixhook.aws.accounts import Accounts
     from pixhook.aws.deadlines import Deadlines
+    from pixhook.aws.deliveries import Deliveries
     from pixhook.aws.images import Images
     from pixhook.aws.outcomes import Outcomes
     from pixhook.aws.pollers import Pollers
     from pixhook.aws.secrets import Secrets
     from pixhook.aws.tasks import Tasks
+    from pixhook.aws.webhooks import Webhooks
+    from pixhook.flows.deliver import Deliverer
     from pixhook.flows.finish import Finisher
     from pixhook.flows.status import StatusRead
     from pixhook.flows.submit import Submitter
+    from pixhook.flows.webhooks import WebhookManager
     from pixhook.model import Task
 
 logger = Logger(service="pixhook")
@@ -56,6 +60,8 @@ class Settings:
     public_base_url: str
     retention_days: str
     tasks_table: str
+    attempt_queue_url: str = ""
+    """Only deliver's and webhooks'."""
     api_url: str = ""
     """Only admin's: the API's own functions cannot name what is made of them."""
     breakers_table: str = ""
@@ -66,6 +72,14 @@ class Settings:
     """Only expire's: whether a provider may be asked for what it has not told."""
     poller: str = ""
     """Only submit's: the poll function cannot name the state machine that names it."""
+    webhook_dead_letters_url: str = ""
+    """Only deliver's."""
+    webhook_queue_url: str = ""
+    """Only deliver's."""
+    webhook_schedule: str = ""
+    """Only deliver's: seconds to wait after each attempt that has failed, by commas."""
+    webhooks_table: str = ""
+    """Only deliver's and webhooks'."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
@@ -132,6 +146,23 @@ def pollers() -> "Pollers":
     from pixhook.aws.pollers import Pollers
 
     return Pollers(lambda: client("stepfunctions"), settings().poller)
+
+
+@cache
+def webhooks() -> "Webhooks":
+    """The webhook store."""
+    from pixhook.aws.webhooks import Webhooks
+
+    return Webhooks(client("dynamodb"), settings().webhooks_table, timedelta(days=int(settings().retention_days)))
+
+
+@cache
+def deliveries() -> "Deliveries":
+    """The queues of webhooks."""
+    from pixhook.aws.deliveries import Deliveries
+
+    own = settings()
+    return Deliveries(client("sqs"), own.webhook_queue_url, own.attempt_queue_url, own.webhook_dead_letters_url)
 
 
 @cache
@@ -203,6 +234,33 @@ def finisher() -> "Finisher":
         read_status=status_reader(),
         clock=now,
     )
+
+
+@cache
+def deliverer() -> "Deliverer":
+    """What delivers webhooks."""
+    from random import random
+
+    from pixhook.flows.deliver import Deliverer
+    from pixhook.http import GuardedClient, WebhookSender
+
+    return Deliverer(
+        tasks=tasks(),
+        webhooks=webhooks(),
+        queues=deliveries(),
+        send=WebhookSender(GuardedClient(address_guard())),
+        clock=now,
+        random=random,
+        schedule=[int(seconds) for seconds in settings().webhook_schedule.split(",")],
+    )
+
+
+@cache
+def webhook_manager() -> "WebhookManager":
+    """An account's webhooks, as its holder manages them."""
+    from pixhook.flows.webhooks import WebhookManager
+
+    return WebhookManager(webhooks=webhooks(), queues=deliveries(), guard=address_guard(), clock=now)
 
 
 def public_base_url(context: "APIGatewayEventRequestContext") -> str:

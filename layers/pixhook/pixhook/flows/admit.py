@@ -20,12 +20,12 @@ class Rates(Protocol):
     def window(self, account_id: str, limits: Limits, now: datetime) -> Window: ...
 
 
-def admit(method: str, caller: Caller, rates: Rates, now: datetime) -> tuple[Window, PixhookError | None]:
+def admit(method: str, path: str, caller: Caller, rates: Rates, now: datetime) -> tuple[Window, PixhookError | None]:
     """The account's window, and why the request is refused, if it is."""
-    scope = Scope.READ if method == "GET" else Scope.WRITE
+    scope = _scope(method, path)
     if scope not in caller.scopes:
         return _window(caller, rates, now), ScopeMissing(f"The API key does not have the scope {scope}.")
-    if scope is Scope.READ:
+    if method == "GET":
         return _window(caller, rates, now), None
     limits = caller.limits
     try:
@@ -37,6 +37,13 @@ def admit(method: str, caller: Caller, rates: Rates, now: datetime) -> tuple[Win
     window = Window(limit=limits.requests, used=limits.requests, resets_at=limits.window_end(now))
     message = f"The account may make {limits.requests} requests in {limits.window_seconds} seconds."
     return window, TooManyRequests(message, retry_after=max(1, window.resets_at - int(now.timestamp())))
+
+
+def _scope(method: str, path: str) -> Scope:
+    """What a key has to be made for. Who reads images need not read what webhooks are signed with."""
+    if path.startswith("/webhooks"):
+        return Scope.WEBHOOKS
+    return Scope.READ if method == "GET" else Scope.WRITE
 
 
 def _window(caller: Caller, rates: Rates, now: datetime) -> Window:

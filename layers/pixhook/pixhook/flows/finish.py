@@ -16,7 +16,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
-from pixhook.documents import event_detail, event_kind
+from pixhook.documents import event_detail, event_type
 from pixhook.errors import ImageRejected, ImageUnavailable, NotAnImage, NotConfirmed, StoreUnavailable, TaskUnknown
 from pixhook.flows.status import StatusRead
 from pixhook.lifecycle import advance, is_foreign, is_terminal
@@ -135,7 +135,7 @@ class Finisher:
         else:
             task = self._follow(self._believed(message, before, attempt), before)
         if is_terminal(task.status) and task.published_at is None:
-            self.events.publish(event_kind(task), event_detail(task))
+            self.events.publish(event_type(task), event_detail(task))
             self.tasks.mark_published(task, self.clock())
         _log.info(
             "outcome handled",

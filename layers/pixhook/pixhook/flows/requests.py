@@ -1,4 +1,4 @@
-"""A body of POST /images -> a request, or what is wrong with it, by field."""
+"""A request's body -> what it asks for, or what is wrong with it, by field."""
 
 import json
 from reprlib import repr as shortened
@@ -24,24 +24,36 @@ def read_request(content_type: str, body: bytes, guard: AddressGuard) -> ImageRe
     Raises:
         InvalidRequest: with the field at fault.
     """
+    request = read_body(_request, content_type, body)
+    for name in ("metadata", "provider_options"):
+        _check_free_form(name, getattr(request, name))
+    for number, url in enumerate(request.images):
+        check_url(url, guard, f"images.{number}", ErrorCode.INVALID_IMAGE)
+    if request.callback_url is not None:
+        check_url(request.callback_url, guard, "callback_url")
+    return request
+
+
+def read_body[Kind](kind: TypeAdapter[Kind], content_type: str, body: bytes) -> Kind:
+    """What is in a body of JSON. Raises `InvalidRequest`, with the field at fault."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise UnsupportedMediaType("The content type must be application/json.")
     if len(body) > MAX_BODY_BYTES:
         raise PayloadTooLarge(f"The body has {len(body)} bytes; at most {MAX_BODY_BYTES} are taken.")
     try:
-        request = _request.validate_json(body)
+        return kind.validate_json(body)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, fault["loc"])) or None
         raise InvalidRequest(_said(fault["type"], fault["msg"], field), field=field) from None
-    for name in ("metadata", "provider_options"):
-        _check_free_form(name, getattr(request, name))
-    for number, url in enumerate(request.images):
-        try:
-            guard.parse(url)
-        except AddressRejected as error:
-            raise InvalidRequest(str(error), field=f"images.{number}", code=ErrorCode.INVALID_IMAGE) from None
-    return request
+
+
+def check_url(url: str, guard: AddressGuard, field: str, code: ErrorCode = ErrorCode.INVALID_REQUEST) -> None:
+    """Whether it is a URL that somebody may follow. Raises `InvalidRequest`."""
+    try:
+        guard.parse(url)
+    except AddressRejected as error:
+        raise InvalidRequest(str(error), field=field, code=code) from None
 
 
 def _check_free_form(name: str, value: Json) -> None:
