@@ -1,5 +1,6 @@
-"""GET: a task, its images, the models, and the account."""
+"""GET: a task, its images, the models, and the account. POST /uploads: where to put a reference image."""
 
+import json
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -10,6 +11,7 @@ from pixhook.api import Api
 from pixhook.documents import account_document, movement_document, task_document
 from pixhook.flows.query import file_url, find_account, find_task, models, wait_while
 from pixhook.flows.search import read_paging, read_patience, read_search
+from pixhook.flows.uploads import begin_upload
 from pixhook.lifecycle import GOING_ON
 from pixhook.model import Json, Task
 
@@ -72,6 +74,17 @@ def get_movements() -> dict[str, Json]:
     paging = read_paging(app.current_event.query_string_parameters)
     page = accounts.movements(app.caller.account_id, limit=paging.limit, cursor=paging.cursor)
     return {"movements": [movement_document(movement) for movement in page.items], "next_cursor": page.cursor}
+
+
+@app.post("/uploads")
+def create_upload() -> Response[str]:
+    """201 and the form by which the client puts a file in our bucket."""
+    event = app.current_event
+    body = (event.body or "").encode("utf-8", "surrogatepass")
+    content_type = event.headers.get("content-type", "")
+    upload = begin_upload(app.caller.account_id, content_type, body, forms=runtime.uploads(), now=runtime.now())
+    logger.info("upload begun", extra={"upload": upload["upload"]})
+    return Response(status_code=201, content_type="application/json", body=json.dumps(upload))
 
 
 def _own(task_id: str) -> Task:

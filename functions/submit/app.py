@@ -1,4 +1,4 @@
-"""POST /images -> task written -> provider asked. POST /images/{id}/cancel -> the client's word on the queue."""
+"""POST /images -> task written -> provider asked. Canceling: the client's word on the queue. DELETE: it is erased."""
 
 import json
 from typing import Any
@@ -10,10 +10,12 @@ from pixhook import runtime
 from pixhook.api import Api
 from pixhook.documents import task_document
 from pixhook.flows.cancel import cancel
+from pixhook.flows.erase import erase
 from pixhook.flows.query import find_task
 from pixhook.flows.requests import read_request
 from pixhook.flows.submit import keyed_task_id, new_task_id
 from pixhook.lifecycle import is_terminal
+from pixhook.model import Json
 
 app = Api()
 logger, sleep = runtime.logger, runtime.sleep
@@ -65,6 +67,16 @@ def cancel_image(task_id: str) -> Response[str]:
         content_type="application/json",
         body=json.dumps(task_document(task)),
     )
+
+
+@app.delete("/images/<task_id>")
+def erase_image(task_id: str) -> dict[str, Json]:
+    """What is left of the task."""
+    logger.append_keys(task_id=task_id)
+    task = find_task(task_id, account_id=app.caller.account_id, get=tasks.get)
+    task = erase(task, tasks=tasks, images=runtime.images(), now=runtime.now())
+    logger.info("erased")
+    return task_document(task)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -142,6 +142,7 @@ class _Body(Strict):
 class Apixo(Provider):
     name = "apixo"
     api_key = "apixo-simulator-key"
+    max_reference_bytes = 10_000_000  # https://apixo.ai/docs/api-reference/parameters
     base_path = "/api/v1"
     submit_paths = ("/generateTask/{model}",)
     status_path = "/statusTask/{model}"

@@ -114,7 +114,9 @@ class Engine:
         failed = behaviour.result.fail is not None
         reference = None
         try:
-            references = [await read_reference(self._client, one) for one in task.order.references]
+            references = [
+                await read_reference(self._client, one, provider.max_reference_bytes) for one in task.order.references
+            ]
             reference = references[0] if references else None
         except UnreadableReference as unreadable:
             failure = Failure(provider.unreadable_reference.code, str(unreadable))

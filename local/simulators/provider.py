@@ -84,7 +84,7 @@ class Provider(ABC):
     `task_field` is the parameter of a status read that holds the task id, in the path or in the query.
     `prompt_at` says where the prompt stands in a submit's body. `retries_s` are the pauses before a callback
     that was not answered by 200 is sent again. `account_callback`: no submit names a callback URL; there is one
-    for the whole account, set beforehand.
+    for the whole account, set beforehand. Of `max_reference_bytes` most give no figure.
     """
 
     name: ClassVar[str]
@@ -97,6 +97,7 @@ class Provider(ABC):
     retries_s: ClassVar[tuple[float, ...]] = ()
     callback_timeout_s: ClassVar[float] = 30
     account_callback: ClassVar[bool] = False
+    max_reference_bytes: ClassVar[int] = 100_000_000
     unreadable_reference: ClassVar[Failure]
     sensitive_content: ClassVar[Failure]
 

@@ -9,8 +9,6 @@ from PIL import Image
 
 from local.simulators.fields import is_local
 
-# Under 10 MB each: https://apixo.ai/docs/api-reference/parameters. The others give no figure.
-MAX_BYTES = 10_000_000
 MAX_PIXELS = 50_000_000
 TIMEOUT_S = 10
 DATA_URI = "data:image/"
@@ -20,7 +18,7 @@ class UnreadableReference(Exception):
     """A reference that could not be had, or is no image; the message says which and why."""
 
 
-async def read_reference(client: httpx.AsyncClient, reference: str) -> bytes:
+async def read_reference(client: httpx.AsyncClient, reference: str, max_bytes: int) -> bytes:
     """The image file behind a URL on this machine or in a data URI; raises UnreadableReference.
 
     Other hosts count as unreadable: a simulator never reaches out of the machine that it runs on.
@@ -28,7 +26,7 @@ async def read_reference(client: httpx.AsyncClient, reference: str) -> bytes:
     if reference.startswith(DATA_URI):
         data = _decoded(reference)
     elif is_local(reference):
-        data = await _fetched(client, reference)
+        data = await _fetched(client, reference, max_bytes)
     else:
         raise UnreadableReference(f"{reference}: only images on this machine can be read here")
     _check_image(data, reference)
@@ -45,7 +43,7 @@ def _decoded(data_uri: str) -> bytes:
         raise UnreadableReference(f"the data URI cannot be decoded: {error}") from error
 
 
-async def _fetched(client: httpx.AsyncClient, url: str) -> bytes:
+async def _fetched(client: httpx.AsyncClient, url: str, max_bytes: int) -> bytes:
     data = bytearray()
     try:
         async with client.stream("GET", url, timeout=TIMEOUT_S) as response:
@@ -53,8 +51,8 @@ async def _fetched(client: httpx.AsyncClient, url: str) -> bytes:
                 raise UnreadableReference(f"{url}: HTTP {response.status_code}")
             async for chunk in response.aiter_bytes():
                 data += chunk
-                if len(data) > MAX_BYTES:
-                    raise UnreadableReference(f"{url}: larger than {MAX_BYTES} bytes")
+                if len(data) > max_bytes:
+                    raise UnreadableReference(f"{url}: larger than {max_bytes} bytes")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UnreadableReference(f"{url}: {error or type(error).__name__}") from error
     return bytes(data)

@@ -14,6 +14,7 @@ from pixhook.aws.outcomes import MAX_INLINE_BYTES
 from pixhook.callbacks import ACCOUNT, callback_url
 from pixhook.model import Outcome, OutcomeState, Task
 from tests.conftest import SETTINGS
+from tests.flow.cloud import aws
 from tests.flow.dialects import EVERYONE
 from tests.flow.world import CALLBACK_KEY, Call, World
 from tests.support.builders import ACCOUNT_ID, a_body, a_picture
@@ -39,6 +40,7 @@ RESOURCES = {
 
 SERVICES = {
     "ChangeMessageVisibility": "sqs",
+    "DeleteObject": "s3",
     "GetObject": "s3",
     "GetSecretValue": "secretsmanager",
     "PutEvents": "events",
@@ -52,6 +54,7 @@ PARTS_OF_AN_UPLOAD = {"CreateMultipartUpload", "UploadPart", "CompleteMultipartU
 
 NOT_SEEN: set[tuple[str, Permission]] = {
     ("finish", ("s3:AbortMultipartUpload", "${ImagesBucket.Arn}/images/*")),  # what the SDK does when a part fails
+    ("query", ("s3:PutObject", "${ImagesBucket.Arn}/uploads/*")),  # what the client does with a form that was signed
 }
 
 
@@ -69,6 +72,8 @@ def used(call: Call) -> Iterator[Permission]:
     elif call.operation == "PutEvents":
         for entry in params["Entries"]:
             yield "events:PutEvents", named(entry["EventBusName"])
+    elif call.operation == "ListObjectsV2":
+        yield "s3:ListBucket", "ImagesBucket.Arn"
     elif "Bucket" in params:
         operation = "PutObject" if call.operation in PARTS_OF_AN_UPLOAD else call.operation
         yield f"s3:{operation}", f"${{ImagesBucket.Arn}}/{params['Key'].partition('/')[0]}/*"
@@ -137,6 +142,7 @@ def operators(world: World) -> None:
 
 def clients(world: World) -> None:
     task = world.accepted()
+    world.callback(world.upstream.callback_url, "not understood")
     world.complete(task)
     for path in (
         "/images",
@@ -147,6 +153,13 @@ def clients(world: World) -> None:
         f"/images/{task.id}/files/0",
     ):
         world.get(path)
+    world.request("DELETE", f"/images/{task.id}")
+    world.request("POST", "/uploads", {"content_type": "image/png"})
+    upload = "upl_01JNEZ2W3GQK4T5V6X7Y8Z9ABC"
+    aws("s3").put_object(
+        Bucket=SETTINGS["IMAGES_BUCKET"], Key=f"uploads/{ACCOUNT_ID}/{upload}", Body=a_picture("PNG", (1200, 1200))
+    )
+    world.submit(a_body(images=[upload]))
     world.submit(a_body(), key="k")
     world.submit(a_body(resolution="9k"), key="k")  # looks for the task of the key
     world.upstream.answer = lambda _: httpx.Response(400)

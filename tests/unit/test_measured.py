@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
 from itertools import chain, pairwise, repeat
+from zipfile import ZipFile
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,8 @@ from PIL import Image as Picture
 
 from pixhook import measured
 from pixhook.errors import ImageRejected, NotAnImage
-from pixhook.measured import MeasuredImage, from_data_uri, is_data_uri
+from pixhook.measured import MeasuredImage, check_whole, from_data_uri, is_data_uri
+from pixhook.model import UploadedFile
 from tests.support.builders import a_picture
 
 WIDTH, HEIGHT = 64, 48
@@ -234,3 +236,84 @@ def test_a_data_uri_is_decoded(uri: str, expected: bytes) -> None:
 def test_a_broken_data_uri_is_rejected(uri: str) -> None:
     with pytest.raises(ImageRejected, match="data URI"):
         from_data_uri(uri)
+
+
+def _file(content: bytes, head: int = 4096, tail: int = 2048) -> UploadedFile:
+    return UploadedFile(size=len(content), head=content[:head], tail=content[-tail:])
+
+
+def _archive(comment: bytes = b"") -> bytes:
+    content = io.BytesIO()
+    with ZipFile(content, "w") as archive:
+        archive.writestr("run.sh", "echo")
+        archive.comment = comment
+    return content.getvalue()
+
+
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (64, 48), (400, 300)])
+def test_whole_image_passes(kind: str, size: tuple[int, int]) -> None:
+    check_whole(_file(a_picture(kind, size)), most_bytes=10**6)
+
+
+def test_animation_is_a_whole_image_too() -> None:
+    check_whole(_file(_animation()), most_bytes=10**6)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_nothing_may_stand_behind_an_image_nor_its_end_be_missing(kind: str) -> None:
+    picture = a_picture(kind)
+    for other in (picture + b"\0\0", picture + b"<script>", picture[:-3], picture + _archive(), picture + picture[:50]):
+        with pytest.raises(NotAnImage):
+            check_whole(_file(other), most_bytes=10**6)
+
+
+@pytest.mark.parametrize(("kind", "end"), [("PNG", PNG_END), ("JPEG", b"\xff\xd9")], ids=["png", "jpeg"])
+def test_archive_whose_comment_ends_as_an_image_does_is_found(kind: str, end: bytes) -> None:
+    with pytest.raises(NotAnImage, match="not only an image"):
+        check_whole(_file(a_picture(kind) + _archive(b"x" * 1000 + end)), most_bytes=10**6)
+
+
+def test_first_bytes_of_an_archives_end_alone_do_not_make_one() -> None:
+    picture = a_picture("PNG")
+    odd = picture[:-12] + b"PK\x05\x06" + bytes(30) + PNG_END
+    check_whole(_file(odd), most_bytes=10**6)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"GIF89a" + bytes(300),
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%PDF-1.7" + PNG_END,
+        PNG_END,
+    ],
+)
+def test_what_is_no_image_is_none_whatever_it_ends_with(content: bytes) -> None:
+    with pytest.raises(NotAnImage):
+        check_whole(_file(content), most_bytes=10**6)
+
+
+def test_document_inside_an_image_is_found() -> None:
+    picture = a_picture("JPEG")
+    comment = b"\xff\xfe" + (20).to_bytes(2) + b"%PDF-1.7 and so on"
+    with pytest.raises(NotAnImage, match="not only an image"):
+        check_whole(_file(picture[:2] + comment + picture[2:]), most_bytes=10**6)
+
+
+def test_image_has_at_most_so_many_bytes() -> None:
+    picture = a_picture()
+    check_whole(_file(picture), most_bytes=len(picture))
+    with pytest.raises(NotAnImage, match="larger"):
+        check_whole(_file(picture), most_bytes=len(picture) - 1)
+
+
+def test_image_without_dimensions_is_damaged() -> None:
+    picture = a_picture("PNG")
+    with pytest.raises(NotAnImage, match="dimensions"):
+        check_whole(_file(picture[:16] + bytes(8) + picture[24:]), most_bytes=10**6)

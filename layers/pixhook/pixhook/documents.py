@@ -40,7 +40,10 @@ def task_document(task: Task) -> dict[str, Json]:
         "credits_refunded": task.credits if task.status in _REFUNDED else 0,
         "created_at": _moment(task.created_at),
         "updated_at": _moment(task.updated_at),
+        "processing_at": _moment(task.processing_at),
+        "storing_at": _moment(task.storing_at),
         "ended_at": _moment(task.ended_at),
+        "deleted_at": _moment(task.deleted_at),
         "files": [
             {
                 "path": _file_path(task, number),

@@ -1,8 +1,8 @@
-"""What is recorded of an image, taken from its bytes on their way to S3."""
+"""What is told of an image by its bytes: on their way to S3, or of both ends of an upload."""
 
 import io
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -12,6 +12,7 @@ import imagesize
 from filetype.types.image import Jpeg, Png, Webp
 
 from pixhook.errors import ImageRejected, NotAnImage
+from pixhook.model import UploadedFile
 
 MAX_IMAGE_BYTES = 100 * 1024 * 1024
 
@@ -19,6 +20,8 @@ _TYPES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _MATCHERS = (Png(), Jpeg(), Webp())
 _MAGIC_BYTES = 262
 """As many as `filetype` looks at."""
+
+_ZIP_END = b"PK\x05\x06"
 
 _MOST_HEAD_BYTES = 8 * 1024 * 1024
 """Width and height stand within them, most often in the first few: a JPEG may have large metadata before."""
@@ -103,6 +106,49 @@ class MeasuredImage(io.RawIOBase):
         self._digest.update(piece)
         self._pending += piece
         return bool(piece)
+
+
+def check_whole(file: UploadedFile, *, most_bytes: int) -> None:
+    """Whether a file is one of the images that we take, and from its first byte to its last nothing else besides.
+
+    A file that is also an archive or a PDF is somebody's attempt to have it read as something else elsewhere.
+
+    Raises:
+        NotAnImage: the message says what is wrong.
+    """
+    if file.size > most_bytes:
+        raise NotAnImage(f"The file is larger than {most_bytes} bytes.")
+    kind = filetype.match(file.head[:_MAGIC_BYTES], _MATCHERS)
+    if kind is None:
+        raise NotAnImage("The file is not a PNG, JPEG or WebP image.")
+    if min(imagesize.get(io.BytesIO(file.head))) <= 0:
+        raise NotAnImage("The image is damaged: it does not say its dimensions.")
+    if not _ENDS[kind.extension](file):
+        raise NotAnImage("The file does not end where its image does: it is cut off, or there is something behind.")
+    if _is_archive(file.tail) or b"%PDF-" in file.head[:1024]:
+        raise NotAnImage("The file is not only an image.")
+
+
+def _webp_ends(file: UploadedFile) -> bool:
+    stated = int.from_bytes(file.head[4:8], "little")  # RIFF: of what follows, without the byte that makes it even
+    return file.size in {8 + stated, 8 + stated + stated % 2}
+
+
+_ENDS: Mapping[str, Callable[[UploadedFile], bool]] = {
+    "png": lambda file: file.tail.endswith(b"\0\0\0\0IEND\xaeB`\x82"),
+    "jpg": lambda file: file.tail.endswith(b"\xff\xd9"),
+    "webp": _webp_ends,
+}
+
+
+def _is_archive(tail: bytes) -> bool:
+    """Whether there is the last record of a ZIP archive, with whose comment the file ends (APPNOTE.TXT, 4.3.16)."""
+    at = tail.find(_ZIP_END)
+    while at >= 0:
+        if at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail):
+            return True
+        at = tail.find(_ZIP_END, at + 1)
+    return False
 
 
 def is_data_uri(source: str) -> bool:

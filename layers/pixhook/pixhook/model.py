@@ -91,7 +91,7 @@ class ImageRequest:
     model: str
     prompt: str = ""
     images: tuple[str, ...] = ()
-    """https URLs of reference images; with any, the request is image-to-image."""
+    """Reference images, by https URL or as uploads' ids; with any, the request is image-to-image."""
     aspect_ratio: str | None = None
     resolution: str | None = None
     output_format: str | None = None
@@ -119,6 +119,16 @@ class Image:
     width: int
     """Pixels, as displayed: a JPEG's EXIF rotation is taken into account. So is `height`."""
     height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadedFile:
+    """What is looked at of a file that a client has uploaded: its two ends."""
+
+    size: int
+    """Bytes."""
+    head: bytes = field(repr=False)
+    tail: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +160,12 @@ class Task:
     failure: Failure | None = None
     native_charge: str | None = None
     """What the provider says it charged, verbatim and in its own unit."""
+    processing_at: datetime | None = None
+    storing_at: datetime | None = None
     ended_at: datetime | None = None
     published_at: datetime | None = None
+    deleted_at: datetime | None = None
+    """When the client had its images and its request erased."""
 
 
 class OutcomeState(StrEnum):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pixhook.aws.pollers import Pollers
     from pixhook.aws.secrets import Secrets
     from pixhook.aws.tasks import Tasks
+    from pixhook.aws.uploads import Uploads
     from pixhook.aws.webhooks import Webhooks
     from pixhook.flows.deliver import Deliverer
     from pixhook.flows.finish import Finisher
@@ -174,6 +175,14 @@ def images() -> "Images":
 
 
 @cache
+def uploads() -> "Uploads":
+    """The upload store."""
+    from pixhook.aws.uploads import Uploads
+
+    return Uploads(client("s3"), settings().images_bucket)
+
+
+@cache
 def secrets() -> "Secrets":
     """The secrets."""
     from pixhook.aws.secrets import Secrets
@@ -194,6 +203,7 @@ def submitter() -> "Submitter":
     """What submits requests."""
     from pixhook.aws.breakers import Breakers
     from pixhook.flows.submit import Submitter
+    from pixhook.flows.uploads import with_urls
     from pixhook.http import HttpSender
 
     return Submitter(
@@ -205,6 +215,7 @@ def submitter() -> "Submitter":
         send=HttpSender(),
         clock=now,
         sleep=sleep,
+        with_urls=lambda request, account_id: with_urls(request, account_id, uploads),
     )
 
 

@@ -49,6 +49,17 @@ class Images:
             except S3UploadFailedError as error:
                 raise StoreUnavailable("store the image: upload failed") from error
 
+    def delete_of(self, task_id: str) -> None:
+        """Deletes the task's images, and whatever else is kept of what a provider said. Raises `StoreUnavailable`."""
+        with translated("delete the images"):
+            for folder in ("images", "outcomes"):
+                pages = self._s3.get_paginator("list_objects_v2").paginate(
+                    Bucket=self.bucket, Prefix=f"{folder}/{task_id}/"
+                )
+                for page in pages:
+                    for found in page.get("Contents", []):
+                        self._s3.delete_object(Bucket=self.bucket, Key=found["Key"])
+
     def presign(self, key: str, filename: str, seconds: int) -> str:
         """A URL that anybody may read the image from for `seconds`."""
         return self._s3.generate_presigned_url(

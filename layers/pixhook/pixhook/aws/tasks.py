@@ -25,7 +25,7 @@ from pixhook.aws.dynamodb import (
     typed,
 )
 from pixhook.errors import AccountInactive, InvalidRequest, OutOfCredits, TooManyTasks
-from pixhook.lifecycle import sources
+from pixhook.lifecycle import GOING_ON, sources
 from pixhook.model import (
     Attempt,
     ErrorCode,
@@ -110,8 +110,7 @@ class Tasks:
             "provider": task.provider,
             "native_model": task.native_model,
             "credits": task.credits,
-            # As text: metadata and options come back exactly as they came, floats and all.
-            "request": json.dumps(asdict(task.request), separators=(",", ":"), ensure_ascii=False),
+            "request": _stored_request(task.request),
             "created_at": text(task.created_at),
             "updated_at": text(task.updated_at),
         }
@@ -251,9 +250,7 @@ class Tasks:
         changes = {
             "provider": task.provider,
             "native_model": task.native_model,
-            "attempts": [
-                {"provider": attempt.provider, "failure": _stored(attempt.failure)} for attempt in task.attempts
-            ],
+            "attempts": [_stored_attempt(attempt) for attempt in task.attempts],
             "updated_at": text(now),
         }
         return self._update(task.id, changes, only_from=frozenset({Status.QUEUED})) is not None
@@ -263,6 +260,19 @@ class Tasks:
     ) -> Task | None:
         """The task, which has ended, with what was learnt of it afterwards. Raises `StoreUnavailable`."""
         return self._update(task.id, _moved(task, task.status, now, ref, native_charge), frozenset({task.status}))
+
+    def erase(self, task: Task, now: datetime) -> None:
+        """Writes what is left of the task, which has ended. Raises `StoreUnavailable`: whether it was is not known."""
+        changes: dict[str, Json] = {
+            "request": _stored_request(task.request),
+            "images": [asdict(image) for image in task.images],
+            "attempts": [_stored_attempt(attempt) for attempt in task.attempts],
+            "deleted_at": text(now),
+            "updated_at": text(now),
+        }
+        if task.failure is not None:
+            changes["failure"] = _stored(task.failure)
+        self._update(task.id, changes, only_from=frozenset({task.status}))
 
     def mark_published(self, task: Task, now: datetime) -> None:
         """Notes that the task's event is out. Raises `StoreUnavailable`."""
@@ -309,6 +319,8 @@ def _key_of(account_id: str, cursor: str, first: str, last: str) -> "dict[str, A
 
 def _moved(task: Task, to: Status, now: datetime, ref: str | None, native_charge: str | None) -> "dict[str, Json]":
     changes = {"status": to, "updated_at": text(now)}
+    if to is not task.status and to in GOING_ON:
+        changes[f"{to}_at"] = text(now)
     if ref is not None:
         changes |= {"ref": ref, "upstream": _upstream(task.provider, ref)}
     if native_charge is not None:
@@ -350,14 +362,26 @@ def _task(item: "Mapping[str, Any]") -> Task:
         images=tuple(_image(image) for image in item.get("images", ())),
         failure=_failure(item["failure"]) if "failure" in item else None,
         native_charge=item.get("native_charge"),
+        processing_at=moment(item.get("processing_at")),
+        storing_at=moment(item.get("storing_at")),
         ended_at=moment(item.get("ended_at")),
         published_at=moment(item.get("published_at")),
+        deleted_at=moment(item.get("deleted_at")),
     )
 
 
 def _image(item: "Mapping[str, Any]") -> Image:
     numbers = {name: int(item[name]) for name in ("size", "width", "height")}
     return Image(**{**item, **numbers})
+
+
+def _stored_request(request: ImageRequest) -> str:
+    """As text: metadata and options come back exactly as they came, floats and all."""
+    return json.dumps(asdict(request), separators=(",", ":"), ensure_ascii=False)
+
+
+def _stored_attempt(attempt: Attempt) -> "dict[str, Json]":
+    return {"provider": attempt.provider, "failure": _stored(attempt.failure)}
 
 
 def _stored(failure: Failure) -> "dict[str, str]":

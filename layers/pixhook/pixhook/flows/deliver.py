@@ -257,7 +257,7 @@ class Deliverer:
             detail = webhook_test_detail(delivery)
         else:
             task = self.tasks.get(delivery.subject)
-            if task is None:
+            if task is None or task.deleted_at:
                 return None
             detail = event_detail(task)
         return json.dumps(detail, separators=(",", ":")).encode()

@@ -1,6 +1,7 @@
 """A request's body -> what it asks for, or what is wrong with it, by field."""
 
 import json
+import re
 from reprlib import repr as shortened
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +16,8 @@ MAX_BODY_BYTES = 256 * 1024
 MAX_FREE_FORM_BYTES = 16 * 1024
 """Of metadata and of provider options, as JSON; the metadata also travels in the event."""
 
+_UPLOAD_ID = re.compile("upl_[0-9A-HJKMNP-TV-Z]{26}")
+
 _request = TypeAdapter(ImageRequest)
 
 
@@ -27,8 +30,9 @@ def read_request(content_type: str, body: bytes, guard: AddressGuard) -> ImageRe
     request = read_body(_request, content_type, body)
     for name in ("metadata", "provider_options"):
         _check_free_form(name, getattr(request, name))
-    for number, url in enumerate(request.images):
-        check_url(url, guard, f"images.{number}", ErrorCode.INVALID_IMAGE)
+    for number, reference in enumerate(request.images):
+        if not is_upload(reference):
+            check_url(reference, guard, f"images.{number}", ErrorCode.INVALID_IMAGE)
     if request.callback_url is not None:
         check_url(request.callback_url, guard, "callback_url")
     return request
@@ -54,6 +58,11 @@ def check_url(url: str, guard: AddressGuard, field: str, code: ErrorCode = Error
         guard.parse(url)
     except AddressRejected as error:
         raise InvalidRequest(str(error), field=field, code=code) from None
+
+
+def is_upload(reference: str) -> bool:
+    """Whether a reference image is named by an upload's id."""
+    return _UPLOAD_ID.fullmatch(reference) is not None
 
 
 def _check_free_form(name: str, value: Json) -> None:

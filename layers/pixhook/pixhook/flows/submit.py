@@ -54,7 +54,7 @@ from pixhook.model import (
     Status,
     Task,
 )
-from pixhook.plans import PROVIDER_OPTIONS, Limits
+from pixhook.plans import PROVIDER_OPTIONS
 from pixhook.providers import PROVIDERS
 from pixhook.providers.base import Polling
 
@@ -148,6 +148,8 @@ class Submitter:
     send: Callable[[HttpRequest, float], HttpResponse]
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
+    with_urls: Callable[[ImageRequest, str], ImageRequest]
+    """The account's request with a URL in place of each upload."""
 
     def submit(
         self,
@@ -172,7 +174,7 @@ class Submitter:
             ProviderRefused: the last provider that was asked said no; the task will end as failed.
             StoreUnavailable: nothing was sent.
         """
-        candidates = _candidates(request, caller.limits, base_url, task_id, credentials, callback_keys)
+        candidates = self._candidates(request, caller, base_url, task_id, credentials, callback_keys)
         try:
             first = next(candidates)
         except (InvalidRequest, NotInPlan):
@@ -210,13 +212,35 @@ class Submitter:
             raise self._refused(task, trouble)
         return Submitted(trouble)
 
+    def _candidates(
+        self,
+        request: ImageRequest,
+        caller: Caller,
+        base_url: str,
+        task_id: str,
+        credentials: Mapping[str, Credential],
+        callback_keys: Sequence[str],
+    ) -> Iterator["_Candidate"]:
+        """Who can make it, each made when it is its turn: most often the first takes it. Raises as `submit`."""
+        if request.provider_options and PROVIDER_OPTIONS not in caller.limits.features:
+            raise NotInPlan("The account's plan does not have provider_options.")
+        offers = catalogue.candidates(request, PROVIDERS.keys() & credentials.keys())
+        request = self.with_urls(request, caller.account_id)
+        for offer in offers:
+            url = callback_url(base_url, offer.provider, task_id, callback_keys)
+            yield _Candidate(
+                offer=offer,
+                request=PROVIDERS[offer.provider].build_submit(request, offer, url),
+                credential=credentials[offer.provider],
+            )
+
     def _replayed(self, task: Task, request: ImageRequest, time_left: Callable[[], float]) -> Task:
         """The task of an earlier request with the same id, once that one has had its answer, or ought to have had it.
 
         Raises:
             KeyReused: that was another request.
         """
-        if _as_sent(task.request) != _as_sent(request):
+        if not task.deleted_at and _as_sent(task.request) != _as_sent(request):
             raise KeyReused("This idempotency key came with another request before.", field="Idempotency-Key")
         answered_by = task.created_at + timedelta(seconds=ANSWER_SECONDS)
         while task.status is Status.QUEUED and self.clock() < answered_by and time_left() > _LAST_STEPS_SECONDS:
@@ -310,26 +334,6 @@ class _Candidate:
     offer: Offer
     request: HttpRequest
     credential: Credential
-
-
-def _candidates(
-    request: ImageRequest,
-    limits: Limits,
-    base_url: str,
-    task_id: str,
-    credentials: Mapping[str, Credential],
-    callback_keys: Sequence[str],
-) -> Iterator[_Candidate]:
-    """Who can make it, each made when it is its turn: most often the first takes it. Raises as `Submitter.submit`."""
-    if request.provider_options and PROVIDER_OPTIONS not in limits.features:
-        raise NotInPlan("The account's plan does not have provider_options.")
-    for offer in catalogue.candidates(request, PROVIDERS.keys() & credentials.keys()):
-        url = callback_url(base_url, offer.provider, task_id, callback_keys)
-        yield _Candidate(
-            offer=offer,
-            request=PROVIDERS[offer.provider].build_submit(request, offer, url),
-            credential=credentials[offer.provider],
-        )
 
 
 def _as_sent(request: ImageRequest) -> str:
