@@ -12,7 +12,7 @@ RUN := PYTHONPATH=layers/pixhook .venv/bin/python
 # `sam build` looks for python3.13 on PATH; the environment it lives in has one.
 SAM_CLI := PATH="$(CURDIR)/.local/venvs/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
 
-.PHONY: help demo up down test check format build deploy lock clean tools
+.PHONY: help demo up down test check format build deploy openapi lock clean tools
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ build: $(SAM) ## Build the template for AWS, into .aws-sam
 
 deploy: build ## Deploy to AWS, asking for what it needs
 	$(SAM_CLI) deploy --guided
+
+openapi: $(DEV) ## Write the API's document anew, from the code
+	$(RUN) -m local.openapi
 
 lock: ## Lock the dependencies anew (needs uv)
 	$(call lock,pyproject.toml -o layers/dependencies/requirements.txt)

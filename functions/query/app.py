@@ -8,12 +8,21 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pixhook import runtime
 from pixhook.api import Api
-from pixhook.documents import account_document, movement_document, task_document
-from pixhook.flows.query import file_url, find_account, find_task, models, wait_while
-from pixhook.flows.search import read_paging, read_patience, read_search
+from pixhook.documents import (
+    AccountDocument,
+    ModelList,
+    MovementPage,
+    TaskDocument,
+    TaskPage,
+    account_document,
+    movement_document,
+    task_document,
+)
+from pixhook.flows.query import file_url, find_account, find_task, models, present, wait_while
+from pixhook.flows.search import read_download, read_paging, read_patience, read_search
 from pixhook.flows.uploads import begin_upload
 from pixhook.lifecycle import GOING_ON
-from pixhook.model import Json, Task
+from pixhook.model import Task
 
 app = Api()
 logger, sleep = runtime.logger, runtime.sleep
@@ -24,7 +33,7 @@ LAST_LOOK_SECONDS = 4
 
 
 @app.get("/images")
-def list_images() -> dict[str, Json]:
+def list_images() -> TaskPage:
     """The account's tasks, the latest first."""
     search = read_search(app.current_event.query_string_parameters)
     page = tasks.of_account(
@@ -40,10 +49,10 @@ def list_images() -> dict[str, Json]:
 
 
 @app.get("/images/<task_id>")
-def get_image(task_id: str) -> dict[str, Json]:
+def get_image(task_id: str) -> TaskDocument:
     """The task, once it has ended if the client waits for that."""
     patience = read_patience(app.current_event.query_string_parameters)
-    task = _own(task_id)
+    task = present(_own(task_id))
     seconds = min(patience.wait, app.lambda_context.get_remaining_time_in_millis() / 1000 - LAST_LOOK_SECONDS)
     return task_document(wait_while(GOING_ON, task, seconds, get=tasks.get, sleep=sleep, clock=runtime.now))
 
@@ -51,25 +60,26 @@ def get_image(task_id: str) -> dict[str, Json]:
 @app.get("/images/<task_id>/files/<number>")
 def get_file(task_id: str, number: str) -> Response[str]:
     """A redirect to where the file can be read for a while."""
-    url = file_url(_own(task_id), number, presign=images.presign)
+    download = read_download(app.current_event.query_string_parameters)
+    url = file_url(present(_own(task_id)), number, download.expires_in, presign=images.presign)
     return Response(status_code=302, body="", headers={"location": url, "cache-control": "no-store"})
 
 
 @app.get("/models")
-def get_models() -> dict[str, Json]:
+def get_models() -> ModelList:
     """The models, and what is on offer now."""
     return {"models": models(secrets.credentials())}
 
 
 @app.get("/account")
-def get_account() -> dict[str, Json]:
+def get_account() -> AccountDocument:
     """The account: its plan, its balance, what it has used."""
     account = find_account(app.caller.account_id, accounts.get)
     return account_document(account, app.window)
 
 
 @app.get("/account/movements")
-def get_movements() -> dict[str, Json]:
+def get_movements() -> MovementPage:
     """The account's ledger, the latest first."""
     paging = read_paging(app.current_event.query_string_parameters)
     page = accounts.movements(app.caller.account_id, limit=paging.limit, cursor=paging.cursor)

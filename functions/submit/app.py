@@ -8,14 +8,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pixhook import runtime
 from pixhook.api import Api
-from pixhook.documents import task_document
+from pixhook.documents import TaskDocument, task_document
 from pixhook.flows.cancel import cancel
 from pixhook.flows.erase import erase
 from pixhook.flows.query import find_task
 from pixhook.flows.requests import read_request
 from pixhook.flows.submit import keyed_task_id, new_task_id
 from pixhook.lifecycle import is_terminal
-from pixhook.model import Json
 
 app = Api()
 logger, sleep = runtime.logger, runtime.sleep
@@ -70,7 +69,7 @@ def cancel_image(task_id: str) -> Response[str]:
 
 
 @app.delete("/images/<task_id>")
-def erase_image(task_id: str) -> dict[str, Json]:
+def erase_image(task_id: str) -> TaskDocument:
     """What is left of the task."""
     logger.append_keys(task_id=task_id)
     task = find_task(task_id, account_id=app.caller.account_id, get=tasks.get)

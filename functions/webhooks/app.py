@@ -8,9 +8,17 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pixhook import runtime
 from pixhook.api import Api
-from pixhook.documents import delivery_document, endpoint_document, secrets_document
+from pixhook.documents import (
+    DeliveryDocument,
+    DeliveryList,
+    EndpointDocument,
+    EndpointList,
+    SecretsDocument,
+    delivery_document,
+    endpoint_document,
+    secrets_document,
+)
 from pixhook.flows.query import find_task
-from pixhook.model import Json
 
 app = Api()
 logger, tasks, webhooks = runtime.logger, runtime.tasks(), runtime.webhooks()
@@ -26,32 +34,32 @@ def create_webhook() -> Response[str]:
 
 
 @app.get("/webhooks")
-def list_webhooks() -> dict[str, Json]:
+def list_webhooks() -> EndpointList:
     """The account's endpoints, the oldest first."""
     return {"webhooks": [endpoint_document(endpoint) for endpoint in webhooks.endpoints(app.caller.account_id)]}
 
 
 @app.get("/webhooks/secret")
-def get_secret() -> dict[str, Json]:
+def get_secret() -> SecretsDocument:
     """What the account's webhooks are signed with."""
     return secrets_document(manager.secrets(app.caller.account_id), runtime.now())
 
 
 @app.post("/webhooks/secret/rotate")
-def rotate_secret() -> dict[str, Json]:
+def rotate_secret() -> SecretsDocument:
     """A new secret, and the one before, which is good for a while longer."""
     logger.info("webhook secret rotated")
     return secrets_document(manager.rotate(app.caller.account_id), runtime.now())
 
 
 @app.get("/webhooks/<webhook_id>")
-def get_webhook(webhook_id: str) -> dict[str, Json]:
+def get_webhook(webhook_id: str) -> EndpointDocument:
     """The endpoint."""
     return endpoint_document(manager.find(app.caller.account_id, webhook_id))
 
 
 @app.patch("/webhooks/<webhook_id>")
-def change_webhook(webhook_id: str) -> dict[str, Json]:
+def change_webhook(webhook_id: str) -> EndpointDocument:
     """The endpoint, changed."""
     return endpoint_document(manager.change(app.caller.account_id, webhook_id, *_content()))
 
@@ -70,14 +78,14 @@ def test_webhook(webhook_id: str) -> Response[str]:
 
 
 @app.get("/webhooks/<webhook_id>/deliveries")
-def list_test_deliveries(webhook_id: str) -> dict[str, Json]:
+def list_test_deliveries(webhook_id: str) -> DeliveryList:
     """What came of the endpoint's test events, the latest first."""
     endpoint = manager.find(app.caller.account_id, webhook_id)
     return {"deliveries": [delivery_document(delivery) for delivery in webhooks.deliveries(endpoint.id)]}
 
 
 @app.get("/images/<task_id>/deliveries")
-def list_deliveries(task_id: str) -> dict[str, Json]:
+def list_deliveries(task_id: str) -> DeliveryList:
     """What came of telling of the task, the latest first."""
     task = find_task(task_id, account_id=app.caller.account_id, get=tasks.get)
     return {"deliveries": [delivery_document(delivery) for delivery in webhooks.deliveries(task.id)]}
@@ -96,7 +104,7 @@ def _content() -> tuple[str, bytes]:
     return event.headers.get("content-type", ""), (event.body or "").encode("utf-8", "surrogatepass")
 
 
-def _answer(status: int, document: dict[str, Json]) -> Response[str]:
+def _answer(status: int, document: EndpointDocument | DeliveryDocument) -> Response[str]:
     return Response(status_code=status, content_type="application/json", body=json.dumps(document))
 
 

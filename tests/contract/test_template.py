@@ -170,7 +170,7 @@ def test_function_may_do_only_what_is_named(name: str) -> None:
 
 
 def _statements(name: str) -> Iterator[dict[str, Any]]:
-    for policy in FUNCTIONS[name]["Policies"]:
+    for policy in FUNCTIONS[name].get("Policies", []):
         yield from policy["Statement"]
 
 

@@ -102,4 +102,4 @@ def test_erased_is_erased(gateway: Gateway, prompt: str) -> None:
 
     assert left["deleted_at"] is not None
     assert s3.list_objects_v2(Bucket=gateway.info.images_bucket, Prefix=f"images/{task['id']}/")["KeyCount"] == 0
-    assert gateway.api.get(f"/images/{task['id']}/files/0", follow_redirects=False).status_code == 404
+    assert gateway.api.get(f"/images/{task['id']}/files/0", follow_redirects=False).status_code == 410

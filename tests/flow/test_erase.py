@@ -41,13 +41,16 @@ def test_images_and_request_are_gone_and_the_task_says_so(world: World) -> None:
 
     assert answer.status == 200
     document = answer.document
-    assert document == world.get(f"/images/{task.id}").document
+    [listed] = world.get("/images").document["images"]
+    assert document == listed
     assert document["deleted_at"] is not None
     assert (document["status"], document["files"], document["metadata"]) == ("completed", [], {})
     assert "prompt" not in document or not document["prompt"]
     assert not is_anywhere(world, SECRET)
     assert world.stored() == {}
-    assert world.get(f"/images/{task.id}/files/0").status == 404
+    for path in (f"/images/{task.id}", f"/images/{task.id}/files/0"):
+        gone = world.get(path)
+        assert (gone.status, gone.document["code"]) == (410, "deleted")
     assert_money_is_exact(world, ACCOUNT_ID)
     assert len(world.events()) == 1
 

@@ -56,6 +56,7 @@ CASES: Mapping[str, Callable[[World, Any], bool]] = {
     "finish.succeeded": is_completed,
     "expire.early": lambda _, answer: answer == {"batchItemFailures": []},
     "deliver.completed": lambda world, _: world.waiting("ATTEMPT_QUEUE_URL") == 1,
+    "docs.openapi": answers(200),
     "webhooks.create": answers(201),
     "poll.running": has("task_id", "reads", "wait", "done"),
     "query.image": answers(200),

@@ -61,8 +61,6 @@ NOT_SEEN: set[tuple[str, Permission]] = {
 def used(call: Call) -> Iterator[Permission]:
     """What a call takes."""
     params = call.params
-    if call.operation == "CreateBucket":
-        return  # it is never made: by its URL the SDK finds that of a form
     if call.operation == "TransactWriteItems":
         for write in params["TransactItems"]:
             [(kind, item)] = write.items()
@@ -99,7 +97,7 @@ def granted() -> set[tuple[str, Permission]]:
         if resource["Type"] != "AWS::Serverless::Function":
             continue
         name = resource["Properties"]["CodeUri"].removeprefix("functions/")
-        for policy in resource["Properties"]["Policies"]:
+        for policy in resource["Properties"].get("Policies", []):
             for statement in policy["Statement"]:
                 for action in in_a_list(statement["Action"]):
                     found |= {(name, (action, of)) for of in in_a_list(statement["Resource"])}
@@ -116,6 +114,8 @@ def test_functions_may_do_what_they_do_and_nothing_else(world: World, monkeypatc
 
     seen: dict[tuple[str, Permission], Call] = {}
     for call in world.calls:
+        if call.operation == "CreateBucket":
+            continue  # it is never made: by its URL the SDK finds that of a form
         seen |= {(call.function, permission): call for permission in used(call)}
 
     assert seen.keys() - granted() == set()

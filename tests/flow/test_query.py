@@ -8,7 +8,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pixhook.catalogue import MODELS
-from pixhook.flows.query import DOWNLOAD_SECONDS
 from pixhook.lifecycle import is_terminal
 from pixhook.model import ErrorCode, Failure, Image, Status, Task
 from pixhook.problems import CONTENT_TYPE
@@ -191,7 +190,7 @@ def test_file_is_a_redirect_to_where_it_can_be_read_for_a_while(world: World, nu
     assert url.scheme == "https"
     assert f"{url.hostname}{url.path}".endswith(f"/{IMAGES[number].key}")
     assert SETTINGS["IMAGES_BUCKET"] in f"{url.hostname}{url.path.removesuffix(IMAGES[number].key)}"
-    assert (asked["X-Amz-Algorithm"], asked["X-Amz-Expires"]) == ("AWS4-HMAC-SHA256", str(DOWNLOAD_SECONDS))
+    assert (asked["X-Amz-Algorithm"], asked["X-Amz-Expires"]) == ("AWS4-HMAC-SHA256", "900")
     filename = f"{TASK_ID}-{number}.{IMAGES[number].key[-3:]}"
     assert asked["response-content-disposition"] == f'inline; filename="{filename}"'
 

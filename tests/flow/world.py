@@ -64,6 +64,7 @@ from tests.flow.cloud import (
 )
 from tests.flow.dialects import EVERYONE
 from tests.support.builders import ACCOUNT_ID, NOW, a_body, a_picture, an_account, an_admin_request
+from tests.support.documented import assert_documented
 
 CALLER = Caller(
     account_id=ACCOUNT_ID, key_id="key_1", scopes=frozenset(Scope), limits=replace(PLANS["enterprise"], requests=10**6)
@@ -208,6 +209,8 @@ class World:
         function, event = proxy_event(method, path, text, headers=sent, caller=caller)
         answer = self.invoke(function, event)
         received = {name.lower(): ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
+        if function != "receive":
+            assert_documented(method, event["resource"], answer["statusCode"], received, answer["body"])
         return Answer(status=answer["statusCode"], headers=received, body=answer["body"])
 
     def get(self, path: str, *, account_id: str = ACCOUNT_ID, **how: Any) -> Answer:

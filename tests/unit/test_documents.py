@@ -1,6 +1,7 @@
 """What the outside sees of a task: everything that lasts, and nothing that expires or is not its own."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -42,7 +43,7 @@ def _failed(**changes: Any) -> Task:
     return a_task(**{"status": Status.FAILED, "ended_at": NOW, "failure": FAILURE, **changes})
 
 
-def _sent(document: dict[str, Json]) -> Any:
+def _sent(document: Mapping[str, Json]) -> Any:
     """The document as it arrives."""
     return json.loads(json.dumps(document))
 
@@ -65,6 +66,9 @@ def test_a_task_shows_its_request_and_where_it_stands() -> None:
         "created_at": "2026-03-01T12:00:00.000Z",
         "updated_at": "2026-03-01T12:00:00.000Z",
         "ended_at": None,
+        "processing_at": None,
+        "storing_at": None,
+        "deleted_at": None,
         "files": [],
         "error": None,
         "attempts": [],

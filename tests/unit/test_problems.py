@@ -26,6 +26,8 @@ ANSWERS: Mapping[type[errors.PixhookError], tuple[int, str, bool]] = {
     errors.TooManyTasks: (429, "too_many_tasks", True),
     errors.NotFound: (404, "not_found", False),
     errors.TooLate: (409, "too_late", False),
+    errors.Deleted: (410, "deleted", False),
+    errors.TooManyWebhooks: (409, "too_many_webhooks", False),
     errors.NotReady: (409, "not_ready", True),
     errors.CallbackRejected: (401, "callback_rejected", False),
     errors.StoreUnavailable: (503, "service_unavailable", True),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pixhook.errors import NotFound, NotReady
-from pixhook.flows.query import DOWNLOAD_SECONDS, file_url, find_task
+from pixhook.flows.query import file_url, find_task
 from pixhook.model import Image, Status, Task
 from tests.support.builders import ACCOUNT_ID, TASK_ID, a_task
 
@@ -43,8 +43,8 @@ def test_another_accounts_task_looks_like_none(task_id: str, account_id: str) ->
 
 @pytest.mark.parametrize(("number", "key", "filename"), [("0", PNG.key, "0.png"), ("1", WEBP.key, "1.webp")])
 def test_a_file_is_presigned_for_a_while_under_a_name_of_its_own(number: str, key: str, filename: str) -> None:
-    expected = f"signed {key} as {TASK_ID}-{filename} for {DOWNLOAD_SECONDS}"
-    assert file_url(COMPLETED, number, presign=_presign) == expected
+    expected = f"signed {key} as {TASK_ID}-{filename} for 900"
+    assert file_url(COMPLETED, number, 900, presign=_presign) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,16 +54,16 @@ def test_a_file_is_presigned_for_a_while_under_a_name_of_its_own(number: str, ke
 )
 def test_a_number_that_is_no_files_is_not_found(number: str) -> None:
     with pytest.raises(NotFound):
-        file_url(COMPLETED, number, presign=_presign)
+        file_url(COMPLETED, number, 900, presign=_presign)
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELED])
 def test_a_task_that_ended_without_images_has_no_file(status: Status) -> None:
     with pytest.raises(NotFound):
-        file_url(a_task(status=status), "0", presign=_presign)
+        file_url(a_task(status=status), "0", 900, presign=_presign)
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.PROCESSING, Status.STORING])
 def test_a_task_that_has_not_ended_is_not_ready(status: Status) -> None:
     with pytest.raises(NotReady, match=status):
-        file_url(a_task(status=status), "0", presign=_presign)
+        file_url(a_task(status=status), "0", 900, presign=_presign)

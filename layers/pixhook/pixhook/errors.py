@@ -12,7 +12,9 @@
     ├── TooManyRequests          the account's limits, for now
     │   └── TooManyTasks
     ├── NotFound                 there is no such thing, or it is not the client's
+    ├── Deleted                  it was the client's, who has deleted it
     ├── TooLate                  a task that has come too far to be canceled
+    ├── TooManyWebhooks          the account has as many webhook endpoints as it may
     ├── AlreadyDone              an operator's request that was done meanwhile
     ├── NotReady                 it exists, but not yet what is asked of it
     ├── CallbackRejected         somebody who is not the provider, or a damaged URL
@@ -99,6 +101,14 @@ class TooManyTasks(TooManyRequests):
 
 class NotFound(PixhookError):
     """There is no such thing, or it belongs to another account: the two look the same."""
+
+
+class Deleted(PixhookError):
+    """The client has deleted it."""
+
+
+class TooManyWebhooks(PixhookError):
+    """The account has as many webhook endpoints as it may."""
 
 
 class TooLate(PixhookError):

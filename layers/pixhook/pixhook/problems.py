@@ -21,6 +21,8 @@ _ERRORS: Mapping[type[Exception], tuple[HTTPStatus, str, bool]] = {
     errors.TooManyTasks: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_tasks", True),
     errors.TooManyRequests: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_requests", True),
     errors.NotFound: (HTTPStatus.NOT_FOUND, "not_found", False),
+    errors.Deleted: (HTTPStatus.GONE, "deleted", False),
+    errors.TooManyWebhooks: (HTTPStatus.CONFLICT, "too_many_webhooks", False),
     errors.NotReady: (HTTPStatus.CONFLICT, "not_ready", True),
     errors.TooLate: (HTTPStatus.CONFLICT, "too_late", False),
     errors.CallbackRejected: (HTTPStatus.UNAUTHORIZED, "callback_rejected", False),

@@ -214,7 +214,7 @@ def administer(
     action = _parsed(event)
     match action:
         case ShowAccount():
-            return account_document(_account(action.account_id, accounts))
+            return dict(account_document(_account(action.account_id, accounts)))
         case ListKeys():
             _account(action.account_id, accounts)
             keys = accounts.keys(action.account_id, limit=_PAGE, cursor=action.cursor)

@@ -2,22 +2,20 @@
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import Literal
 
-from pixhook.catalogue import MODELS, Offer
-from pixhook.errors import NotFound, NotReady, StoreUnavailable
+from pixhook.catalogue import MODELS, NativePrice, Offer
+from pixhook.documents import ModelDocument, NativePriceDocument, OfferDocument, moment_text
+from pixhook.errors import Deleted, NotFound, NotReady, StoreUnavailable
 from pixhook.lifecycle import is_terminal
-from pixhook.model import Account, Json, Status, Task
+from pixhook.model import Account, Status, Task
 from pixhook.providers import PROVIDERS
 
 _TASK_ID = re.compile("tsk_[0-9A-HJKMNP-TV-Z]{26}")
 
 LOOK_AGAIN_SECONDS = 0.5
 """While a client waits; an image takes some ten seconds to be made."""
-
-DOWNLOAD_SECONDS = 15 * 60
-"""How long a presigned download URL is good for."""
 
 
 def find_task(task_id: str, *, account_id: str, get: Callable[[str], Task | None]) -> Task:
@@ -30,6 +28,13 @@ def find_task(task_id: str, *, account_id: str, get: Callable[[str], Task | None
     task = get(task_id) if _TASK_ID.fullmatch(task_id) else None
     if task is None or task.account_id != account_id:
         raise NotFound("There is no such image.")
+    return task
+
+
+def present(task: Task) -> Task:
+    """The task, whose images and request are there. Raises `Deleted`."""
+    if task.deleted_at:
+        raise Deleted(f"{task.id} was deleted at {moment_text(task.deleted_at)}.")
     return task
 
 
@@ -66,7 +71,7 @@ def find_account(account_id: str, get: Callable[[str], Account | None]) -> Accou
     return account
 
 
-def models(configured: Collection[str]) -> list[dict[str, Json]]:
+def models(configured: Collection[str]) -> list[ModelDocument]:
     """Every model, with its price and what each of its providers takes; `configured` are those with a key."""
     return [
         {
@@ -80,26 +85,32 @@ def models(configured: Collection[str]) -> list[dict[str, Json]]:
     ]
 
 
-def _offer(offer: Offer, *, is_available: bool) -> dict[str, Json]:
-    modes = {"text-to-image": 0 in offer.references, "image-to-image": offer.references[-1] > 0}
+def _offer(offer: Offer, *, is_available: bool) -> OfferDocument:
+    modes: list[Literal["text-to-image", "image-to-image"]] = ["text-to-image"] if 0 in offer.references else []
+    if offer.references[-1] > 0:
+        modes.append("image-to-image")
     return {
         "provider": offer.provider,
         "available": is_available,
         "native_model": offer.native_model,
         "callback": PROVIDERS[offer.provider].capabilities.callback,
-        "modes": [mode for mode, is_made in modes.items() if is_made],
+        "modes": modes,
         "prompt": {"min": offer.prompt[0], "max": offer.prompt[-1]},
         "images": {"min": offer.references[0], "max": offer.references[-1]},
         "aspect_ratio": list(offer.aspect_ratios),
         "resolution": list(offer.resolutions),
         "output_format": list(offer.output_formats),
         "web_search": offer.web_search,
-        "native_price": asdict(offer.native_price) if offer.native_price else None,
+        "native_price": _native_price(offer.native_price) if offer.native_price else None,
     }
 
 
-def file_url(task: Task, number: str, *, presign: Callable[[str, str, int], str]) -> str:
-    """A URL of one of the task's images, good for `DOWNLOAD_SECONDS`; numbers count from 0.
+def _native_price(price: NativePrice) -> NativePriceDocument:
+    return {"unit": price.unit, "default": price.default, "by_resolution": dict(price.by_resolution)}
+
+
+def file_url(task: Task, number: str, seconds: int, *, presign: Callable[[str, str, int], str]) -> str:
+    """A URL of one of the task's images, good for so many seconds; numbers count from 0.
 
     Raises:
         NotFound: there is no such file, and there will be none.
@@ -110,4 +121,4 @@ def file_url(task: Task, number: str, *, presign: Callable[[str, str, int], str]
     if number not in map(str, range(len(task.images))):
         raise NotFound(f"{task.id} has {len(task.images)} files; they count from 0.")
     key = task.images[int(number)].key
-    return presign(key, f"{task.id}-{number}.{key.rpartition('.')[2]}", DOWNLOAD_SECONDS)
+    return presign(key, f"{task.id}-{number}.{key.rpartition('.')[2]}", seconds)

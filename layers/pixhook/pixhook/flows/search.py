@@ -65,7 +65,18 @@ class Patience:
     """Seconds; API Gateway gives up after 29."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """How long a file's URL is to be good for."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - pydantic's name, a constant
+
+    expires_in: Annotated[int, Field(ge=1, le=604_800)] = 900
+    """Seconds; seven days are the most that S3 signs for."""
+
+
 _patience = TypeAdapter(Patience)
+_download = TypeAdapter(Download)
 _paging = TypeAdapter(Paging)
 _search = TypeAdapter(Search)
 
@@ -73,6 +84,11 @@ _search = TypeAdapter(Search)
 def read_patience(parameters: Mapping[str, str]) -> Patience:
     """What a query string asks for. Raises as `read_paging`."""
     return _read(_patience, parameters)
+
+
+def read_download(parameters: Mapping[str, str]) -> Download:
+    """What a query string asks for. Raises as `read_paging`."""
+    return _read(_download, parameters)
 
 
 def read_paging(parameters: Mapping[str, str]) -> Paging:

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from pydantic import TypeAdapter
 from ulid import ULID
 
+from pixhook.documents import UploadDocument, moment_text
 from pixhook.errors import InvalidRequest, NotAnImage
 from pixhook.flows.requests import is_upload, read_body
 from pixhook.measured import check_whole
@@ -54,13 +55,18 @@ class Uploads(Protocol):
     def presign(self, account_id: str, upload_id: str, seconds: int) -> str: ...
 
 
-def begin_upload(account_id: str, content_type: str, body: bytes, *, forms: Forms, now: datetime) -> dict[str, Json]:
+def begin_upload(account_id: str, content_type: str, body: bytes, *, forms: Forms, now: datetime) -> UploadDocument:
     """The form by which the client puts a file in our bucket. Raises `InvalidRequest`."""
     asked = read_body(_new_upload, content_type, body)
     upload_id = f"upl_{ULID.from_datetime(now)}"
     form = forms.form(account_id, upload_id, asked.content_type, most_bytes=MOST_UPLOAD_BYTES, seconds=FORM_SECONDS)
-    expires_at = (now + timedelta(seconds=FORM_SECONDS)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"upload": upload_id, **form, "max_bytes": MOST_UPLOAD_BYTES, "expires_at": expires_at}
+    return {
+        "upload": upload_id,
+        "url": form["url"],
+        "fields": form["fields"],
+        "max_bytes": MOST_UPLOAD_BYTES,
+        "expires_at": moment_text(now + timedelta(seconds=FORM_SECONDS)),
+    }
 
 
 def with_urls(request: ImageRequest, account_id: str, uploads: Callable[[], Uploads]) -> ImageRequest:

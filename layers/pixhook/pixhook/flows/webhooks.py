@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter
 from ulid import ULID
 
 from pixhook.addresses import AddressGuard
-from pixhook.errors import InvalidRequest, NotFound, StoreUnavailable
+from pixhook.errors import NotFound, StoreUnavailable, TooManyWebhooks
 from pixhook.flows.deliver import Queues, new_delivery, new_secret, next_turn, redeliver, signing_secrets
 from pixhook.flows.deliver import Webhooks as DeliveringWebhooks
 from pixhook.flows.requests import check_url, read_body
@@ -65,11 +65,11 @@ class WebhookManager:
     clock: Callable[[], datetime]
 
     def create(self, account_id: str, content_type: str, body: bytes) -> Endpoint:
-        """A new endpoint. Raises `InvalidRequest`, with the field at fault."""
+        """A new endpoint. Raises `TooManyWebhooks`, or `InvalidRequest` with the field at fault."""
         asked = read_body(_new_endpoint, content_type, body)
         check_url(asked.url, self.guard, "url")
         if len(self.webhooks.endpoints(account_id)) >= MOST_ENDPOINTS:
-            raise InvalidRequest(f"The account has {MOST_ENDPOINTS} webhook endpoints; it may not have more.")
+            raise TooManyWebhooks(f"The account has {MOST_ENDPOINTS} webhook endpoints; it may not have more.")
         now = self.clock()
         endpoint = Endpoint(
             id=f"whk_{ULID.from_datetime(now)}",
