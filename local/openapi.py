@@ -156,7 +156,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             *_REQUEST_ERRORS,
             *(code for code in ErrorCode if code not in {ErrorCode.INVALID_REQUEST, ErrorCode.CANCELED}),
             *("out_of_credits", "account_inactive", "not_in_plan", "idempotency_key_reused"),
-            *("too_many_requests", "too_many_tasks", "misconfigured"),
+            *("too_many_requests", "too_many_tasks", "deleted", "misconfigured"),
         ),
     ),
     ("GET", "/images"): Operation(
@@ -390,7 +390,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="Forget an endpoint",
         description="A second time changes nothing.",
         status=204,
-        errors=("too_many_requests",),
+        errors=("not_found", "too_many_requests"),
     ),
     ("POST", "/webhooks/{webhook_id}/test"): Operation(
         id="testWebhook",
@@ -500,9 +500,8 @@ class _Schemas:
         """The schema of a type, as it is validated or as it is answered."""
         schema = TypeAdapter(kind).json_schema(ref_template=_REFS, mode=mode)
         for name, definition in schema.pop("$defs", {}).items():
-            if name == "Moment":
-                continue
-            self.definitions[name] = {"type": "string", "format": "uri"} if name == "Url" else _tidy(definition)
+            if name != "Moment":
+                self.definitions[name] = _tidy(definition)
         title = schema.get("title", "")
         if "properties" not in schema or title.startswith("_"):
             return _tidy(schema)
@@ -590,7 +589,7 @@ def _constrain(schema: dict[str, Json]) -> None:
     """Says of a URL, which may be null, how it looks."""
     for choice in schema.get("anyOf", [schema]):
         if choice.get("type") == "string":
-            choice |= {"format": "uri", "pattern": _HTTPS}
+            choice["pattern"] = _HTTPS
 
 
 def _taken(model: str, offer: Offer) -> dict[str, Json]:

@@ -107,8 +107,9 @@ def test_key_of_the_request_still_buys_nothing_more(world: World) -> None:
     task = world.task(answer.document["id"])
     world.complete(task)
     erase(world, task)
-    again = world.submit(a_body(), key="k")
-    assert (again.status, again.document["id"]) == (202, task.id)
+    for body in (a_body(), a_body(prompt="another")):
+        again = world.submit(body, key="k")
+        assert (again.status, again.document["code"]) == (410, "deleted")
     assert len(world.upstream.requests) == 1
 
 

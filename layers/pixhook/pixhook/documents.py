@@ -34,8 +34,6 @@ _REFUNDED = frozenset({Status.FAILED, Status.CANCELED})
 type Moment = str
 """In UTC, to the millisecond (RFC 3339)."""
 
-type Url = str
-
 
 class ErrorDocument(TypedDict):
     """Why there is no image: our code, a sentence, and the provider's own words as they came."""
@@ -73,7 +71,7 @@ class _Asked(TypedDict, total=False):
     output_format: str
     web_search: bool
     provider_options: dict[str, Json]
-    callback_url: Url
+    callback_url: str
 
 
 class TaskDocument(_Asked):
@@ -202,7 +200,7 @@ class UploadDocument(TypedDict):
     """A form: `fields`, and then the file as `file`, are to be posted to `url`. `upload` names it in `images`."""
 
     upload: str
-    url: Url
+    url: str
     fields: dict[str, str]
     max_bytes: int
     expires_at: Moment
@@ -212,7 +210,7 @@ class EndpointDocument(TypedDict):
     """Where the account wants to hear of its tasks."""
 
     id: str
-    url: Url
+    url: str
     events: list[EventType]
     enabled: bool
     created_at: Moment
@@ -248,7 +246,7 @@ class DeliveryDocument(TypedDict):
     id: str
     event_id: str
     type: EventType
-    url: Url
+    url: str
     webhook_id: str | None
     status: DeliveryStatus
     given_up: GivenUp | None

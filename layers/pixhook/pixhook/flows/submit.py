@@ -24,6 +24,7 @@ from pixhook import catalogue
 from pixhook.callbacks import callback_url
 from pixhook.catalogue import Offer
 from pixhook.errors import (
+    Deleted,
     InvalidRequest,
     KeyReused,
     NoAnswer,
@@ -170,6 +171,7 @@ class Submitter:
         Raises:
             InvalidRequest, NotInPlan: it cannot be taken as it is; nothing was written or sent.
             KeyReused: there is a task under this id, and it was another request that made it; nothing was sent.
+            Deleted: there was a task under this id; nothing was sent.
             OutOfCredits, TooManyTasks, AccountInactive: the account cannot have it; nothing was written or sent.
             ProviderRefused: the last provider that was asked said no; the task will end as failed.
             StoreUnavailable: nothing was sent.
@@ -239,8 +241,11 @@ class Submitter:
 
         Raises:
             KeyReused: that was another request.
+            Deleted: nobody knows any more what that was.
         """
-        if not task.deleted_at and _as_sent(task.request) != _as_sent(request):
+        if task.deleted_at:
+            raise Deleted(f"This idempotency key made {task.id}, which has been deleted.")
+        if _as_sent(task.request) != _as_sent(request):
             raise KeyReused("This idempotency key came with another request before.", field="Idempotency-Key")
         answered_by = task.created_at + timedelta(seconds=ANSWER_SECONDS)
         while task.status is Status.QUEUED and self.clock() < answered_by and time_left() > _LAST_STEPS_SECONDS:
