@@ -1,0 +1,96 @@
+"""What providers, image hosts and operators say is doubted too: the corpus of what comes from behind, case by case."""
+
+import json
+import re
+from datetime import timedelta
+from functools import reduce
+from typing import Any
+
+import httpx
+import pytest
+
+from pixhook.errors import InvalidRequest, NotFound
+from pixhook.flows.finish import ODD_FOR
+from pixhook.model import Outcome, OutcomeState, Status
+from pixhook.providers import PROVIDERS
+from tests.conftest import SETTINGS
+from tests.flow.dialects import EVERYONE, WORDS, Dialect
+from tests.flow.outside import callback_url_in
+from tests.flow.test_attacks_from_outside import assert_log_is_sound, forget
+from tests.flow.world import CALLBACK_KEY, PROVIDER_KEYS, World
+from tests.support.attacks import ATTACKS, COUNTED, Case, Note, attacks, try_all
+from tests.support.builders import ACCOUNT_ID, a_body
+
+PROMPT = "a prompt that is nobody's business"
+
+
+def assert_nothing_stored(world: World) -> None:
+    """No image has been begun to be stored since the last time."""
+    keys = [key for call in world.calls if (key := str(call.params.get("Key", ""))).startswith("images/")]
+    forget(world)
+    assert keys == []
+
+
+def test_result_that_is_no_image_ends_its_task_without_one(
+    world: World, subtests: pytest.Subtests, record_property: Note
+) -> None:
+    def check(case: Case) -> None:
+        task = world.accepted()
+        content = (ATTACKS / "images" / case["name"]).read_bytes()
+        url = world.image_hosts.serve(f"https://images.example/{case['name']}", content)
+        world.put_outcome(task, Outcome(state=OutcomeState.SUCCEEDED, ref=task.ref, images=(url,)))
+        world.finish_all()
+        if "stored" in case:
+            [image] = world.task(task.id).images
+            assert [image.content_type, image.width, image.height] == case["stored"]
+            stored, content_type = world.stored()[image.key]
+            assert (stored, content_type) == (content, image.content_type)
+            forget(world)
+            return
+        world.time_passes(beyond=ODD_FOR + timedelta(seconds=1))
+        assert world.finish_all() == []
+        assert world.task(task.id).status is Status.FAILED
+        assert_nothing_stored(world)
+
+    try_all("images", check, subtests, record_property, every=4)  # each is tried in tests/unit
+    assert_log_is_sound(world)
+
+
+def test_data_uri_that_is_no_image_ends_its_task_without_one(
+    world: World, subtests: pytest.Subtests, record_property: Note
+) -> None:
+    def check(case: Case) -> None:
+        task = world.accepted(provider="defapi")
+        document = {"task_id": task.ref, "status": "success", "result": [{"image": case["uri"]}]}
+        assert world.callback(world.upstream.callback_url, document).status == 200
+        assert world.finish_all() == []
+        assert world.task(task.id).status is Status.FAILED
+        assert world.image_hosts.requests == []
+        assert_nothing_stored(world)
+
+    try_all("data-uris", check, subtests, record_property)
+    assert_log_is_sound(world)
+
+
+def test_no_operators_mistake_does_anything(world: World, subtests: pytest.Subtests, record_property: Note) -> None:
+    def check(case: Case) -> None:
+        event = with_account(case["event"])
+        with pytest.raises(NotFound if case.get("is_not_found") else InvalidRequest):
+            world.invoke("admin", event)
+        assert world.items("ACCOUNTS_TABLE") == before
+
+    before = world.items("ACCOUNTS_TABLE")
+    try_all("admin", check, subtests, record_property)
+
+
+def with_account(value: Any) -> Any:
+    """The value with the account's id where it is meant."""
+    match value:
+        case str():
+            return value.replace("{account}", ACCOUNT_ID)
+        case list():
+            return [with_account(item) for item in value]
+        case dict():
+            return {name: with_account(item) for name, item in value.items()}
+        case _:
+            return value
