@@ -94,3 +94,34 @@ def with_account(value: Any) -> Any:
             return {name: with_account(item) for name, item in value.items()}
         case _:
             return value
+
+
+# The log
+
+
+def test_nothing_that_is_sent_is_a_line_of_the_log_or_a_part_of_it_that_nobody_may_read(
+    world: World, subtests: pytest.Subtests, record_property: Note
+) -> None:
+    def check(case: Case) -> None:
+        text = case["text"]
+        as_json = json.dumps(text)
+        before = len(world.log())
+        world.submit(a_body(prompt=f"{PROMPT} {text}", metadata={PROMPT: text}))
+        world.submit(a_body(prompt=f"{PROMPT} {text}", model=text))
+        world.submit(a_body(prompt=f"{PROMPT} {text}", provider=text))
+        world.submit(a_body(prompt=f"{PROMPT} {text}", resolution=text))
+        world.submit(a_body(prompt=[f"{PROMPT} {text}"]))
+        world.submit(a_body(prompt=f"{PROMPT} {text}", **{"x" + text: 1}))
+        world.submit(f'{{"prompt": "{PROMPT}", {as_json}')
+        world.submit(a_body(prompt=PROMPT), key=text)
+        world.submit(a_body(prompt=PROMPT), content_type=text)
+        lines = world.log()[before:]
+        assert len(lines) >= 9
+        assert PROMPT not in json.dumps(lines)
+
+    try_all("logged", check, subtests, record_property)
+    text = world._log.getvalue()
+    assert text.isascii()
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert CALLBACK_KEY not in text
+    assert SETTINGS["PUBLIC_BASE_URL"] not in text
