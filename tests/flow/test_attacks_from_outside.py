@@ -127,6 +127,16 @@ def changes(text: str) -> Iterator[str]:
             yield before + after[0] + character + after[1:]
 
 
+def test_no_change_of_a_genuine_url_gets_in(world: World, dialect: Dialect, record_property: Note) -> None:
+    genuine = callbacks.callback_url(BASE, dialect.name, TASK_ID, [CALLBACK_KEY]).removeprefix(f"{BASE}/callbacks/")
+    changed = [path for path in changes(genuine) if path]
+    record_property(COUNTED, len(changed))
+    body = json.dumps(dialect.failed())
+    for path in changed:
+        assert world.request("POST", f"/callbacks/{quote(path)}", body).status == 401, path
+    assert_nothing_happened(world)
+
+
 def test_whatever_a_genuine_callback_says_it_is_of_its_urls_own_task(
     world: World, dialect: Dialect, subtests: pytest.Subtests, record_property: Note
 ) -> None:
