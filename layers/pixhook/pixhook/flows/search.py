@@ -94,6 +94,8 @@ def _read[Kind](kind: TypeAdapter[Kind], parameters: Mapping[str, Json]) -> Kind
         return kind.validate_python(dict(parameters))
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
+        if not fault["loc"]:
+            raise InvalidRequest("There is a parameter whose name is no text.") from None
         name = str(fault["loc"][0])
         is_unknown = fault["type"] == "unexpected_keyword_argument"
         raise InvalidRequest(f"{name}: {'there is no such parameter' if is_unknown else fault['msg']}.", name) from None
