@@ -96,6 +96,71 @@ def with_account(value: Any) -> Any:
             return value
 
 
+# Secrets
+
+
+@pytest.mark.parametrize("case", attacks("provider-words"), ids=lambda case: str(case["name"]))
+def test_what_a_provider_repeats_of_our_secrets_goes_no_further(
+    world: World, case: Case, record_property: Note
+) -> None:
+    record_property(COUNTED, len(PROVIDER_KEYS))
+    for provider, key in PROVIDER_KEYS.items():
+        macs: list[str] = []
+
+        def answer(request: httpx.Request, key: str = key, macs: list[str] = macs) -> httpx.Response:
+            asked = request.content.decode()
+            macs[:] = re.findall(r"/callbacks/[^/]+/[^/]+/([\w-]+)", asked)
+            url = callback_url_in(asked) if macs else ""
+            parts = {
+                "{key}": key,
+                "{url}": url,
+                "{url as PHP writes it}": url.replace("/", "\\/"),
+                "{mac}": "".join(macs),
+                "{request}": json.dumps(asked)[1:-1],
+            }
+            body = reduce(lambda text, part: text.replace(part, parts[part]), parts, str(case["body"]))
+            return httpx.Response(case["status"], content=body.encode())
+
+        world.upstream.answer = answer
+        reply = world.submit(a_body(provider=provider))
+        world.finish_all()
+
+        assert len(world.upstream.requests) == 1
+        world.upstream.requests.clear()
+        tasks = [world.get(f"/images/{task.id}").document for task in world.tasks()]
+        seen = json.dumps([reply.body, tasks, world.log(), world.events(), world.items("TASKS_TABLE")])
+        assert [secret for secret in (key, *macs) if secret in seen] == []
+
+
+@pytest.mark.parametrize("provider", [name for name in PROVIDER_KEYS if PROVIDERS[name].polling])
+def test_what_a_provider_repeats_of_its_key_in_a_status_goes_no_further(world: World, provider: str) -> None:
+    task = world.accepted(provider=provider)
+    key = PROVIDER_KEYS[provider]
+    status = json.dumps(EVERYONE[provider].status("failed")).replace(WORDS, f"no more for {key}")
+    assert key in status
+    world.upstream.answer = lambda _: httpx.Response(200, content=status.encode())
+
+    world.invoke("poll", world.pollers()[task.id])
+    world.finish_all()
+
+    assert world.get(f"/images/{task.id}").document["status"] == "failed"
+    seen = json.dumps([world.get(f"/images/{task.id}").body, world.log(), world.events(), world.items("TASKS_TABLE")])
+    assert key not in seen
+    assert "no more for ***" in seen
+
+
+def test_what_a_callback_repeats_of_its_url_goes_no_further(world: World, dialect: Dialect) -> None:
+    task = world.accepted(provider=dialect.name)
+    url = world.upstream.callback_url
+    world.callback(url, json.dumps(dialect.failed()).replace(WORDS, f"could not call {url}"))
+
+    assert world.finish_all() == []
+
+    seen = json.dumps([world.get(f"/images/{task.id}").body, world.log(), world.events(), world.items("TASKS_TABLE")])
+    assert url.rpartition("/")[2] not in seen
+    assert f"/callbacks/{dialect.name}/{task.id}/***" in seen
+
+
 # The log
 
 

@@ -57,6 +57,7 @@ from pixhook.model import (
 from pixhook.plans import PROVIDER_OPTIONS, Limits
 from pixhook.providers import PROVIDERS
 from pixhook.providers.base import Polling
+from pixhook.redaction import redacted
 
 SEND_SECONDS = 20.0
 """All of a provider's time for one answer. API Gateway gives up on us after 29."""
@@ -256,7 +257,7 @@ class Submitter:
         except NotSent as error:
             _log.warning("provider not reached", extra={"provider": provider.name, "reason": str(error)})
             raise _in_trouble(f"{provider.name} could not be reached.") from error
-        return provider.parse_submit(response)
+        return provider.parse_submit(replace(response, body=redacted(response.body, candidate.secrets)))
 
     def _start_poller(self, task: Task, polling: Polling) -> None:
         try:
@@ -310,6 +311,8 @@ class _Candidate:
     offer: Offer
     request: HttpRequest
     credential: Credential
+    secrets: tuple[str, ...]
+    """What it is sent and must not be heard of again: the operator's key, the MAC of the callback URL."""
 
 
 def _candidates(
@@ -329,6 +332,7 @@ def _candidates(
             offer=offer,
             request=PROVIDERS[offer.provider].build_submit(request, offer, url),
             credential=credentials[offer.provider],
+            secrets=(credentials[offer.provider].api_key, url.rpartition("/")[2]),
         )
 
 
