@@ -230,7 +230,7 @@ class Stack:
                 *("deploy", "--template-file", self.folder / "sam" / "build" / "template.yaml"),
                 *("--stack-name", self.name, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
                 *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
-                *("--parameter-overrides", "AdmittedImageHosts=127.0.0.1"),
+                *("--parameter-overrides", "AdmittedImageHosts=127.0.0.1", "RequireTls=false"),
                 *([f"PublicBaseUrl={api_url}"] if api_url else []),
                 endpoint=endpoint,
             )
