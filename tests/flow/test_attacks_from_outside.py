@@ -4,6 +4,7 @@ Whatever is tried, it is answered with an error of the client's own, and nothing
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote
@@ -148,6 +149,15 @@ def test_whatever_a_genuine_callback_says_it_is_of_its_urls_own_task(
 
     try_all("callback-bodies", check, subtests, record_property)
     assert_log_is_sound(world)
+
+
+def test_callback_that_is_said_to_be_base64_is_kept_as_it_came(world: World, dialect: Dialect) -> None:
+    path = callbacks.callback_url("", dialect.name, TASK_ID, [CALLBACK_KEY])
+    body = b64encode(json.dumps(dialect.failed()).encode()).decode()
+    function, event = proxy_event("POST", path, body, headers={}, caller=CALLER)
+    assert world.invoke(function, {**event, "isBase64Encoded": True})["statusCode"] == 200
+    assert world.is_quiet()
+    assert [content for content, _ in world.stored().values()] == [body.encode()]
 
 
 def test_no_byte_of_a_genuine_callback_leads_to_another_task(
