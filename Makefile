@@ -8,6 +8,7 @@ SAM := .local/venvs/sam/.ready
 MINISTACK := .local/venvs/ministack/.ready
 NODE := .local/venvs/node/.ready
 NPM := tests/npm/node_modules/.ready
+SECURITY := .local/venvs/security/.ready
 RUN := PYTHONPATH=layers/pixhook .venv/bin/python
 # `sam build` looks for python3.13 on PATH; the environment it lives in has one.
 SAM_CLI := PATH="$(CURDIR)/.local/venvs/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
@@ -29,13 +30,15 @@ down: $(DEV) ## Stop what `make up` or `make demo` started
 test: check $(NPM) ## Check, then the whole suite: unit, contract, flow, and end to end on a stack of its own
 	$(RUN) -m pytest
 
-check: tools ## Format, lint, types, template
+check: tools $(SECURITY) ## Format, lint, types, template, security
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	PYTHONPATH=layers/pixhook .venv/bin/lint-imports --no-logo --no-cache
 	.venv/bin/cfn-lint template.yaml
 	$(SAM_CLI) validate --lint --region us-east-1
+	.local/venvs/security/bin/checkov --config-file .checkov.yaml
+	$(RUN) -m local.audit
 
 format: $(DEV) ## Rewrite the code in its one format
 	.venv/bin/ruff format .
@@ -56,6 +59,7 @@ lock: ## Lock the dependencies anew (needs uv)
 	$(call lock,--group node -o requirements/node.txt)
 	$(call lock,--group sam -o requirements/sam.txt)
 	$(call lock,--group ministack -o requirements/ministack.txt)
+	$(call lock,--group security -o requirements/security.txt)
 
 clean: ## Stop the stack and delete all that was made here, the environments included
 	@if [ -x .venv/bin/python ]; then $(RUN) -m local down; fi

@@ -99,7 +99,7 @@ class Stack:
         self._simulators = Process("simulators", folder)
         self._ports = {"ministack": port, "simulators": simulators_port}
         self._simulators_options = simulators_options
-        self._parameters = {"AdmittedHosts": "127.0.0.1", **(parameters or {})}
+        self._parameters = {"AdmittedHosts": "127.0.0.1", "RequireTls": "false", **(parameters or {})}
 
     def up(self) -> StackInfo:
         """Brings everything up to date with the code; harmless if it is.

@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
 from math import ceil
 from typing import Any
@@ -158,6 +158,75 @@ def test_nothing_is_tied_to_one_account_or_region() -> None:
 def test_what_only_tests_need_is_off_by_default() -> None:
     assert TEMPLATE["Parameters"]["AdmittedHosts"]["Default"] == ""
     assert TEMPLATE["Parameters"]["PublicBaseUrl"]["Default"] == ""
+    assert TEMPLATE["Parameters"]["RequireTls"]["Default"] == "true"
+
+
+def test_every_method_is_throttled_and_what_anybody_may_call_by_a_limit_of_its_own() -> None:
+    throttles = {
+        (setting["ResourcePath"].replace("~1", "/").replace("//", "/"), setting["HttpMethod"]): (
+            setting["ThrottlingRateLimit"],
+            setting["ThrottlingBurstLimit"],
+        )
+        for setting in RESOURCES["Api"]["MethodSettings"]
+    }
+    open_routes = {
+        (event["Properties"]["Path"], event["Properties"]["Method"])
+        for function in FUNCTIONS.values()
+        for event in function.get("Events", {}).values()
+        if event["Properties"].get("Auth") == {"Authorizer": "NONE"}
+    }
+    assert throttles == {
+        ("/*", "*"): ("ApiRateLimit", "ApiBurstLimit"),
+        **dict.fromkeys(open_routes, ("CallbackRateLimit", "CallbackBurstLimit")),
+    }
+    for name in {name for names in throttles.values() for name in names}:
+        assert 0 < TEMPLATE["Parameters"][name]["Default"] <= 1000
+
+
+def test_nothing_but_the_functions_writes_of_requests() -> None:
+    """What API Gateway itself logs or traces holds the URLs of callbacks, which are secrets."""
+    api = RESOURCES["Api"]
+    assert api.keys().isdisjoint({"AccessLogSetting", "TracingEnabled"})
+    for setting in api["MethodSettings"]:
+        assert setting.keys().isdisjoint({"LoggingLevel", "DataTraceEnabled"})
+
+
+def test_bucket_is_not_to_be_had_by_plain_http() -> None:
+    policy = TEMPLATE["Resources"]["ImagesBucketPolicy"]
+    assert (policy["Condition"], TEMPLATE["Conditions"]["TlsIsRequired"]) == ("TlsIsRequired", ["RequireTls", "true"])
+    assert policy["Properties"]["Bucket"] == "ImagesBucket"
+    assert policy["Properties"]["PolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": ["ImagesBucket.Arn", "${ImagesBucket.Arn}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]
+
+
+def test_whatever_keeps_data_says_that_it_is_encrypted() -> None:
+    says: dict[str, Callable[[dict[str, Any]], object]] = {
+        "AWS::SQS::Queue": lambda queue: queue["SqsManagedSseEnabled"],
+        "AWS::DynamoDB::Table": lambda table: table["SSESpecification"]["SSEEnabled"],
+        "AWS::S3::Bucket": lambda bucket: bool(bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]),
+    }
+    kept = {
+        name: says[resource["Type"]](resource["Properties"])
+        for name, resource in TEMPLATE["Resources"].items()
+        if resource["Type"] in says
+    }
+    assert {"FinishQueue", "TasksTable", "ImagesBucket"} <= kept.keys()
+    assert all(is_said is True for is_said in kept.values()), kept
+
+
+def test_firewall_stands_in_front_of_the_api_if_there_is_one() -> None:
+    association = TEMPLATE["Resources"]["WebAclAssociation"]
+    assert association["Condition"] == "HasWebAcl"
+    assert TEMPLATE["Parameters"]["WebAclArn"]["Default"] == ""
+    assert association["Properties"]["WebACLArn"] == "WebAclArn"
+    assert association["Properties"]["ResourceArn"].endswith("::/restapis/${Api}/stages/${Api.Stage}")
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

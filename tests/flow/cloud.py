@@ -73,7 +73,7 @@ def proxy_event(
 ) -> tuple[str, dict[str, Any]]:
     """The function that the template routes a request to, and what API Gateway hands it."""
     path, _, query = path.partition("?")
-    parameters = dict(parse_qsl(query)) or None
+    parameters = dict(parse_qsl(query, keep_blank_values=True)) or None
     function, resource, is_open, in_path = _route(method, path)
     headers = {"Host": "pixhook.example", "User-Agent": "flow-test", **headers}
     authorized = {"principalId": caller.account_id, "integrationLatency": 7, **to_context(caller)}

@@ -6,6 +6,7 @@ import pytest
 
 from tests.flow.dialects import DIALECTS, Dialect
 from tests.flow.world import World, a_world
+from tests.support.attacks import COUNTED
 
 
 @pytest.fixture
@@ -21,10 +22,13 @@ def dialect(request: pytest.FixtureRequest) -> Dialect:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says at how many points something was made to go wrong."""
-    passed = terminalreporter.getreports("passed")
-    points = sum(
-        int(str(value)) for report in passed for name, value in report.user_properties if name == "points tried"
-    )
-    if points:
+    """Says at how many points something was made to go wrong, and how many attacks were tried."""
+
+    def counted(what: str) -> int:
+        passed = terminalreporter.getreports("passed")
+        return sum(int(str(value)) for report in passed for name, value in report.user_properties if name == what)
+
+    if points := counted("points tried"):
         terminalreporter.write_line(f"{points} points at which a process died or a call failed, and nothing was lost")
+    if tried := counted(COUNTED):
+        terminalreporter.write_line(f"{tried} attacks, and nobody got in")

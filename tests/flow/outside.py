@@ -64,12 +64,15 @@ class ImageHosts:
             )
         )
         self._answers: dict[str, list[bytes | int]] = {}
+        self.requests: list[httpx.Request] = []
+        """What was fetched, or tried to be."""
         self.addresses: dict[str, str] = {}
         """Where a host is; one that is not named here is somewhere public."""
 
     def empty(self) -> None:
-        """Forgets all images and addresses."""
+        """Forgets all images, requests and addresses."""
         self._answers.clear()
+        self.requests.clear()
         self.addresses.clear()
 
     def serve(self, url: str, *answers: bytes | int) -> str:
@@ -78,6 +81,7 @@ class ImageHosts:
         return url
 
     def _take(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
         answers = self._answers[f"https://{request.headers['host']}{request.url.path}"]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, bytes):

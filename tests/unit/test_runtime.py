@@ -69,6 +69,7 @@ def test_address_that_cannot_be_told_is_not_guessed() -> None:
     [
         ("/images", None, "/images"),
         ("/images/{id}/files/{n}", {"id": "tsk_1", "n": "0"}, "/images/tsk_1/files/0"),
+        ("/images/{id}", {"id": "tsk_1/files/0\n"}, "/images/tsk_1%2Ffiles%2F0%0A"),
         ("/callbacks/{proxy+}", {"proxy": "apixo/tsk_1/mac"}, "/callbacks/apixo/tsk_1/mac"),
     ],
 )

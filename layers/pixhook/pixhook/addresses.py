@@ -4,6 +4,7 @@ Providers and clients give us URLs. Without this guard they could name the metad
 service in the network, or ourselves.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -17,6 +18,8 @@ _TEREDO = IPv6Network("2001::/32")  # RFC 4380: names two IPv4 addresses, and no
 _DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637, unknown to Python before 3.13.1
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; the address that is meant is in the last 32 bits
 _LONGEST_URL = 8_192
+_BRACKETED = re.compile(r"([^\[\]@]*@)?\[[^\[\]]+\](:\d*)?")
+"""Python's parser leaves out what stands behind the brackets; another's may take it for the host."""
 
 
 def is_public(address: Address) -> bool:
@@ -74,6 +77,8 @@ class AddressGuard:
             port = parts.port  # refuses what is not a number up to 65535
         except ValueError as error:
             raise AddressRejected(f"The URL cannot be read: {error}.") from error
+        if "[" in parts.netloc and not _BRACKETED.fullmatch(parts.netloc):
+            raise AddressRejected("The URL has more than an address in its brackets, or beside them.")
         if not parts.hostname:
             raise AddressRejected("The URL names no host.")
         if port == 0:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -49,9 +50,17 @@ class Api(APIGatewayRestResolver):
 
 
 def resource_path(event: Mapping[str, Any]) -> str:
-    """The request's path as the template knows it: without a custom domain's base path or a slash at the end."""
+    """The request's path as the template knows it: without a custom domain's base path or a slash at the end.
+
+    A parameter is one segment, whatever it holds, unless it is the rest of the path: an encoded slash in it leads to
+    no other route.
+    """
     parameters = event["pathParameters"] or {}
-    return re.sub(r"\{(\w+)\+?\}", lambda parameter: str(parameters[parameter[1]]), event["resource"])
+
+    def value(parameter: re.Match[str]) -> str:
+        return quote(str(parameters[parameter["name"]]), safe="/" if parameter["is_rest"] else "")
+
+    return re.sub(r"\{(?P<name>\w+)(?P<is_rest>\+?)\}", value, event["resource"])
 
 
 def _answer(error: Exception) -> Response[str]:

@@ -5,11 +5,12 @@ Rule 2: each thing is made once per environment, and only by a function that ask
 where they are needed, so that `authorize` does not load what only `finish` uses.
 """
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from time import sleep as sleep  # for functions that wait for one another
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from pixhook.flows.webhooks import WebhookManager
     from pixhook.model import Task
 
-logger = Logger(service="pixhook")
+# ASCII, or else what somebody sends could end a line, hide it, or keep it from being written.
+logger = Logger(service="pixhook", json_serializer=partial(json.dumps, default=str, separators=(",", ":")))
 
 
 class SettingsMissing(Exception):

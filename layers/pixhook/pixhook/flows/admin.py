@@ -10,13 +10,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Literal, Protocol
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ulid import ULID
 
 from pixhook.callbacks import ACCOUNT, callback_url
 from pixhook.documents import account_document, key_document, request_document
 from pixhook.errors import AlreadyDone, InvalidRequest, NotFound
 from pixhook.flows.authorize import SHOWN_CHARACTERS, digest, new_key
+from pixhook.flows.search import Moment
 from pixhook.model import Account, AdminRequest, ApiKey, Json, Movement, MovementKind, Page, Scope
 from pixhook.plans import PLANS
 from pixhook.providers import PROVIDERS
@@ -106,7 +107,7 @@ class CreateKey(_Change):
     account_id: _Id
     name: Annotated[str, Field(max_length=200)] = ""
     scopes: Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1)] = list(Scope)
-    expires_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    expires_at: Annotated[Moment, Field(strict=False)] | None = None
 
 
 class ListKeys(_Action):

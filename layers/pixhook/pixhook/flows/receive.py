@@ -14,6 +14,7 @@ from pixhook.errors import UnexpectedPayload
 from pixhook.model import Outcome, OutcomeMessage, OutcomeState
 from pixhook.providers import PROVIDERS
 from pixhook.providers.base import Callback, Provider
+from pixhook.redaction import redacted
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def receive(path: str, body: bytes, *, keys: Sequence[str], outcomes: Outcomes) 
         _log.warning("callback of a provider that is no more", extra=where)
         return
     try:
-        outcome = _understood(provider, body)
+        outcome = _understood(provider, redacted(body, [path.rpartition("/")[2]]))
     except UnexpectedPayload as error:
         key = outcomes.keep(task_id, body)
         _log.warning("callback not understood", extra={**where, "reason": str(error), "kept_as": key})

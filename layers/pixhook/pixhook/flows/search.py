@@ -20,7 +20,8 @@ def _of_our_time(moment: datetime) -> datetime:
     return moment
 
 
-_Moment = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
+Moment = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
+"""One that any clock can show, whatever its zone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +41,9 @@ class Search(Paging):
     status: Status | None = None
     model: str | None = None
     provider: str | None = None
-    created_after: _Moment | None = None
+    created_after: Moment | None = None
     """Or at that moment."""
-    created_before: _Moment | None = None
+    created_before: Moment | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What is no text there is compared as JSON."""
 
@@ -110,6 +111,8 @@ def _read[Kind](kind: TypeAdapter[Kind], parameters: Mapping[str, Json]) -> Kind
         return kind.validate_python(dict(parameters))
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
+        if not fault["loc"]:
+            raise InvalidRequest("There is a parameter whose name is no text.") from None
         name = str(fault["loc"][0])
         is_unknown = fault["type"] == "unexpected_keyword_argument"
         raise InvalidRequest(f"{name}: {'there is no such parameter' if is_unknown else fault['msg']}.", name) from None

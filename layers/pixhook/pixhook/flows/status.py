@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pixhook.errors import NoAnswer, NotSent, SecretMisconfigured, UnexpectedPayload
 from pixhook.model import Credential, ErrorCode, Failure, HttpRequest, HttpResponse, Outcome, OutcomeState, Task
 from pixhook.providers import PROVIDERS
+from pixhook.redaction import redacted
 
 READ_SECONDS = 10.0
 
@@ -44,7 +45,8 @@ def read_status(task: Task, *, credentials: Mapping[str, Credential], send: Send
     try:
         response = send(provider.authorize(request, credentials[task.provider]), READ_SECONDS)
         retry_after = provider.retry_after(response)
-        outcome = provider.parse_status_read(response)
+        body = redacted(response.body, [credentials[task.provider].api_key])
+        outcome = provider.parse_status_read(replace(response, body=body))
     except (NoAnswer, NotSent, UnexpectedPayload) as error:
         _log.warning("status not read", extra={"provider": task.provider, "ref": task.ref, "reason": str(error)})
         return StatusRead(retry_after=retry_after)

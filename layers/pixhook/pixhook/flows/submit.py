@@ -58,6 +58,7 @@ from pixhook.model import (
 from pixhook.plans import PROVIDER_OPTIONS
 from pixhook.providers import PROVIDERS
 from pixhook.providers.base import Polling
+from pixhook.redaction import redacted
 
 SEND_SECONDS = 20.0
 """All of a provider's time for one answer. API Gateway gives up on us after 29."""
@@ -234,6 +235,7 @@ class Submitter:
                 offer=offer,
                 request=PROVIDERS[offer.provider].build_submit(request, offer, url),
                 credential=credentials[offer.provider],
+                secrets=(credentials[offer.provider].api_key, url.rpartition("/")[2]),
             )
 
     def _replayed(self, task: Task, request: ImageRequest, time_left: Callable[[], float]) -> Task:
@@ -285,7 +287,7 @@ class Submitter:
         except NotSent as error:
             _log.warning("provider not reached", extra={"provider": provider.name, "reason": str(error)})
             raise _in_trouble(f"{provider.name} could not be reached.") from error
-        return provider.parse_submit(response)
+        return provider.parse_submit(replace(response, body=redacted(response.body, candidate.secrets)))
 
     def _start_poller(self, task: Task, polling: Polling) -> None:
         try:
@@ -339,6 +341,8 @@ class _Candidate:
     offer: Offer
     request: HttpRequest
     credential: Credential
+    secrets: tuple[str, ...]
+    """What it is sent and must not be heard of again: the operator's key, the MAC of the callback URL."""
 
 
 def _as_sent(request: ImageRequest) -> str:

@@ -249,8 +249,10 @@ def with_options(fields: Mapping[str, Json], options: Mapping[str, Json]) -> Map
 
     Raises:
         InvalidRequest: an option is one of `fields`, which are Pixhook's own to set and the catalogue's to check.
+            Capitals make no other of it: some parsers of JSON, Go's for one, do not tell them apart.
     """
-    if taken := sorted(fields.keys() & options.keys()):
+    own = {name.casefold() for name in fields}
+    if taken := sorted(name for name in options if name.casefold() in own):
         raise InvalidRequest(
             f"Pixhook itself sets {taken[0]!r}; use the request's own fields for it.",
             field=f"provider_options.{taken[0]}",
