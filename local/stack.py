@@ -122,6 +122,17 @@ class Stack:
         (self.folder / "env").write_text(_shell_variables(info))
         return info
 
+    def deploy_beside(self, template: Path, name: str, **parameters: str) -> dict[str, str]:
+        """Builds and deploys another template on the same AWS; the outputs. Raises `DeployFailed`."""
+        record = self._ministack.running()
+        if record is None:
+            raise DeployFailed("the stack is not up")
+        endpoint = f"http://127.0.0.1:{record.port}"
+        built = self.folder / "sam" / name
+        self._sam("build", "--template", template, "--build-dir", built, endpoint=endpoint)
+        self._sam_deploy(built / "template.yaml", name, parameters, endpoint)
+        return _outputs(endpoint, name)
+
     def down(self) -> None:
         """Stops what runs and forgets the stack, which is gone with MiniStack's memory."""
         for process in (self._simulators, self._ministack):
@@ -217,7 +228,8 @@ class Stack:
         if deployed.exists() and deployed.read_text() == code:
             return _outputs(endpoint, self.name)
         self._say("Building and deploying template.yaml")
-        self._sam("build", "--parallel", "--cached", "--cache-dir", self.folder / "sam" / "cache", endpoint=endpoint)
+        build, cache = self.folder / "sam" / "build", self.folder / "sam" / "cache"
+        self._sam("build", "--build-dir", build, "--parallel", "--cached", "--cache-dir", cache, endpoint=endpoint)
         outputs = self._deploy(endpoint)
         _after_deploy(endpoint, outputs["ApiId"])
         deployed.write_text(code)
@@ -228,21 +240,23 @@ class Stack:
         outputs = _outputs(endpoint, self.name)
         while True:
             api_url = _api_url(endpoint, outputs) if outputs else ""
-            self._sam(
-                *("deploy", "--template-file", self.folder / "sam" / "build" / "template.yaml"),
-                *("--stack-name", self.name, "--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
-                *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
-                "--parameter-overrides",
-                *(f"{name}={value}" for name, value in self._parameters.items()),
-                *([f"PublicBaseUrl={api_url}"] if api_url else []),
-                endpoint=endpoint,
-            )
+            parameters = self._parameters | ({"PublicBaseUrl": api_url} if api_url else {})
+            self._sam_deploy(self.folder / "sam" / "build" / "template.yaml", self.name, parameters, endpoint)
             outputs = _outputs(endpoint, self.name)
             if _api_url(endpoint, outputs) == api_url:
                 return outputs
 
+    def _sam_deploy(self, template: Path, name: str, parameters: Mapping[str, str], endpoint: str) -> None:
+        self._sam(
+            *("deploy", "--template-file", template, "--stack-name", name),
+            *("--resolve-s3", "--capabilities", "CAPABILITY_IAM"),
+            *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
+            "--parameter-overrides",
+            *(f"{parameter}={value}" for parameter, value in parameters.items()),
+            endpoint=endpoint,
+        )
+
     def _sam(self, command: str, *arguments: str | Path, endpoint: str) -> None:
-        build = ("--build-dir", self.folder / "sam" / "build") if command == "build" else ()
         log = self.folder / "logs" / f"sam-{command}.log"
         environment = (
             os.environ
@@ -263,7 +277,7 @@ class Stack:
             environment.pop(name, None)
         with log.open("wb") as output:
             done = subprocess.run(
-                [_SAM, command, *build, *arguments],
+                [_SAM, command, *arguments],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,

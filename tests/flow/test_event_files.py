@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from moto.events.models import EventPattern
 
 from local.stack import ROOT
-from pixhook.model import Image, Status
+from pixhook.documents import event_detail, event_type
+from pixhook.model import ErrorCode, Failure, Image, Status
 from tests.conftest import SETTINGS
 from tests.flow.cloud import FUNCTIONS
 from tests.flow.world import World
@@ -72,7 +74,7 @@ CASES: Mapping[str, Callable[[World, Any], bool]] = {
 
 
 def test_every_function_has_a_file_and_every_file_is_tried() -> None:
-    assert {file.stem for file in FOLDER.iterdir()} == CASES.keys()
+    assert {file.stem for file in FOLDER.glob("*.json")} == CASES.keys()
     assert {case.partition(".")[0] for case in CASES} == set(FUNCTIONS)
 
 
@@ -95,3 +97,37 @@ def prepare(world: World, *, has_ended: bool) -> None:
         world.table.move(task, Status.STORING, NOW)
         world.table.end(task, Status.COMPLETED, NOW, images=(IMAGE,))
     world.image_hosts.serve("https://images.example/fox.png", a_picture())
+
+
+PATTERNS: Mapping[str, set[str]] = {
+    "all": {"completed", "failed", "failed for good"},
+    "completed": {"completed"},
+    "completed-orders": {"completed"},
+    "failed": {"failed", "failed for good"},
+    "failed-retryable": {"failed"},
+    "of-one-account": {"completed", "failed", "failed for good"},
+}
+"""Which of the events below each pattern is for."""
+
+
+def ended(status: Status, **changes: Any) -> dict[str, Any]:
+    """An ended task's event, as the bus has it."""
+    account_id = "acc_01JNEYZH0M5R7D2S8T4W6X9QBK"
+    task = a_task(status=status, ended_at=NOW, account_id=account_id, **changes)
+    return {"source": "pixhook", "detail-type": event_type(task), "detail": json.loads(json.dumps(event_detail(task)))}
+
+
+def failed(code: ErrorCode) -> dict[str, Any]:
+    return ended(Status.FAILED, failure=Failure(code=code, message="No."))
+
+
+@pytest.mark.parametrize("pattern", sorted(file.stem for file in (FOLDER / "patterns").iterdir()))
+def test_pattern_finds_what_its_name_says(pattern: str) -> None:
+    events = {
+        "completed": ended(Status.COMPLETED, images=(IMAGE,), request=a_request(metadata={"order": 7})),
+        "failed": failed(ErrorCode.TIMEOUT),
+        "failed for good": failed(ErrorCode.CONTENT_POLICY),
+    }
+    events["another's"] = {**events["completed"], "source": "somebody"}
+    rule: Any = EventPattern.load((FOLDER / "patterns" / f"{pattern}.json").read_text())
+    assert {name for name, event in events.items() if rule.matches_event(event)} == PATTERNS[pattern]
