@@ -173,6 +173,7 @@ class World:
         self._outcomes = Outcomes(aws("sqs"), lambda: aws("s3"), QUEUE_URL, SETTINGS["IMAGES_BUCKET"])
         self._subscription = create_resources()
         self.open_account()
+        runtime.secrets.cache_clear()
         self.store_secret("PROVIDERS_SECRET", {name: {"api_key": key} for name, key in PROVIDER_KEYS.items()})
         self.store_secret("CALLBACK_KEYS_SECRET", {"primary": CALLBACK_KEY})
 
@@ -368,6 +369,8 @@ class World:
         for name in ("submit", "receive", "query"):
             # As `runtime` makes it, before anything was read.
             self._monkeypatch.setattr(self._functions[name], "secrets", runtime.secrets.__wrapped__())
+        keys = runtime.secrets.__wrapped__().callback_keys
+        self._monkeypatch.setattr(self._functions["admin"], "callback_keys", keys)
 
     # What can be seen afterwards
 
