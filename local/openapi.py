@@ -2,7 +2,7 @@
 
 Routes come from the functions, by Powertools; what they take and answer from the types that they use; what models take
 from the catalogue; errors from `pixhook.problems` and the template. What no code says stands in `OPERATIONS`. It is
-written beforehand and not by the functions, none of which has a use for it at its start (decision 0019).
+written beforehand and not by the functions, none of which has a use for it at its start (decision 0020).
 """
 
 import json
