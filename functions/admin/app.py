@@ -1,12 +1,12 @@
-"""Accounts, keys and credits, for operators: invoked with IAM only."""
+"""Accounts, keys, credits and dead letters, for operators: invoked with IAM only."""
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pixhook.flows.admin import administer
 from pixhook.model import Json
-from pixhook.runtime import accounts, logger, now, secrets, settings
+from pixhook.runtime import accounts, dead_letters, logger, now, secrets, settings
 
-store, callback_keys = accounts(), secrets().callback_keys
+store, letters, callback_keys = accounts(), dead_letters(), secrets().callback_keys
 base_url = settings().public_base_url or settings().api_url
 
 
@@ -16,6 +16,7 @@ def handler(event: Json, context: LambdaContext) -> dict[str, Json]:
     result = administer(
         event,
         accounts=store,
+        dead_letters=letters,
         callback_keys=callback_keys,
         base_url=base_url,
         request_id=context.aws_request_id,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
+from uuid import uuid4
 
 import boto3
 from botocore.awsrequest import AWSResponse
@@ -159,6 +160,15 @@ def _route(method: str, path: str) -> tuple[str, str, bool, dict[str, str]]:
 def _create_queue(name: str, properties: Mapping[str, Any]) -> str:
     attributes = {key: value if isinstance(value, str) else json.dumps(value) for key, value in properties.items()}
     return str(aws("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
+
+
+def bury(queue: str, task_id: str, **more: Any) -> None:
+    """Puts a message about the task to the dead letters of a queue, by the name that operators call it."""
+    fifo = {"MessageGroupId": task_id, "MessageDeduplicationId": uuid4().hex}
+    setting = {"deadlines": "DEADLINE"}.get(queue, queue.removesuffix("s").upper())
+    url = SETTINGS[f"{setting}_DEAD_LETTERS_URL"]
+    body = json.dumps({"task_id": task_id, **more})
+    aws("sqs").send_message(QueueUrl=url, MessageBody=body, **(fifo if url.endswith(".fifo") else {}))
 
 
 def _queue_arn(name: str) -> str:

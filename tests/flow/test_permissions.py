@@ -14,7 +14,7 @@ from pixhook.aws.outcomes import MAX_INLINE_BYTES
 from pixhook.callbacks import ACCOUNT, callback_url
 from pixhook.model import Outcome, OutcomeState, Task
 from tests.conftest import SETTINGS
-from tests.flow.cloud import aws
+from tests.flow.cloud import aws, bury
 from tests.flow.dialects import EVERYONE
 from tests.flow.world import CALLBACK_KEY, Call, World
 from tests.support.builders import ACCOUNT_ID, a_body, a_picture
@@ -27,8 +27,11 @@ RESOURCES = {
     "ATTEMPT_QUEUE_URL": "AttemptQueue.Arn",
     "BREAKERS_TABLE": "BreakersTable.Arn",
     "CALLBACK_KEYS_SECRET": "CallbackKeysSecret.Id",
+    "ATTEMPT_DEAD_LETTERS_URL": "AttemptDeadLetterQueue.Arn",
+    "DEADLINE_DEAD_LETTERS_URL": "DeadlineDeadLetterQueue.Arn",
     "DEADLINE_QUEUE_URL": "DeadlineQueue.Arn",
     "EVENT_BUS": "EventBus.Arn",
+    "FINISH_DEAD_LETTERS_URL": "FinishDeadLetterQueue.Arn",
     "FINISH_QUEUE_URL": "FinishQueue.Arn",
     "POLLER": "Poller",
     "PROVIDERS_SECRET": "ProvidersSecret.Id",
@@ -40,11 +43,13 @@ RESOURCES = {
 
 SERVICES = {
     "ChangeMessageVisibility": "sqs",
+    "DeleteMessage": "sqs",
     "DeleteObject": "s3",
     "GetObject": "s3",
     "GetSecretValue": "secretsmanager",
     "PutEvents": "events",
     "PutObject": "s3",
+    "ReceiveMessage": "sqs",
     "SendMessage": "sqs",
     "StartExecution": "states",
 }
@@ -131,6 +136,10 @@ def everything_happens(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     deadlines(world)
     circuits(world, monkeypatch)
     deliveries(world, task)
+    for queue in ("finish", "deadlines", "webhooks", "attempts"):
+        bury(queue, "1")
+        bury(queue, "2")
+        world.invoke("admin", {"action": "redrive_dead_letters", "queue": queue, "task_id": "1"})
 
 
 def operators(world: World) -> None:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -284,6 +284,19 @@ class World:
         for url, handles in kept.items():
             _let_be_seen(url, handles)
         return raised
+
+    def let_be_seen_again(self, queue: str) -> None:
+        """Has all that was taken from a queue, and not deleted, be seen again: so long it takes until it is."""
+        for known in sqs_backends["123456789012"]["us-east-1"].queues.values():
+            if known.name == queue:
+                for message in known._messages:
+                    message.visible_at = 0
+                known.pending_messages.clear()
+                known.pending_message_groups.clear()
+
+    def now(self) -> datetime:
+        """The time as the code under test has it."""
+        return runtime.now() + self._ahead
 
     def deadlines(self) -> list[int]:
         """In how many seconds each deadline that was set so far was to come."""

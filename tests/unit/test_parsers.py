@@ -183,6 +183,18 @@ def test_any_authorization_is_looked_up_or_nobodys(header: str) -> None:
     assert authorize(header, NoAccounts(), NOW) is None
 
 
+class NoLetters:
+    """Dead-letter queues in which there is nothing."""
+
+    def look(self, *_: Any) -> list[Any]:
+        return []
+
+    def redrive(self, *_: Any) -> int:
+        return 0
+
+    drop = redrive
+
+
 class OneAccount:
     """The account store of an operator who has made one account; what is asked of it is done at once."""
 
@@ -199,7 +211,17 @@ class OneAccount:
     audit_log: Any = keys
 
     def __getattr__(self, name: str) -> Any:
-        assert name in {"add", "set_plan", "suspend", "resume", "delete", "add_key", "revoke_key", "move_credits"}
+        assert name in {
+            "add",
+            "set_plan",
+            "suspend",
+            "resume",
+            "delete",
+            "add_key",
+            "revoke_key",
+            "move_credits",
+            "remember",
+        }
         return self._take
 
     def _take(self, *arguments: Any) -> None:
@@ -248,6 +270,7 @@ def test_any_event_of_an_operator_is_done_or_refused(event: Json) -> None:
         administer(
             event,
             accounts=OneAccount(),
+            dead_letters=NoLetters(),
             callback_keys=lambda: KEYS,
             base_url="https://pixhook.example",
             request_id="r",

@@ -8,6 +8,7 @@ from pixhook.model import (
     Account,
     AdminRequest,
     ApiKey,
+    DeadLetter,
     Delivery,
     DeliveryStatus,
     Endpoint,
@@ -332,6 +333,12 @@ def key_document(key: ApiKey) -> dict[str, Json]:
         "revoked_at": _moment(key.revoked_at),
         "last_used_at": _moment(key.last_used_at),
     }
+
+
+def dead_letter_document(letter: DeadLetter) -> dict[str, Json]:
+    """A dead letter as operators see it."""
+    sent_at = datetime.fromtimestamp(letter.sent_at / 1000, UTC)
+    return {"id": letter.id, "task_id": letter.task_id, "sent_at": moment_text(sent_at), "body": letter.body}
 
 
 def request_document(request: AdminRequest) -> dict[str, Json]:

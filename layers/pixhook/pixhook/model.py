@@ -437,6 +437,18 @@ class AdminRequest:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message that was tried as often as it may be."""
+
+    id: str
+    task_id: str | None
+    """Which task it is about, if it tells."""
+    sent_at: int
+    """Milliseconds in Unix time."""
+    body: str
+
+
 @dataclass(frozen=True, slots=True)
 class Page[Item]:
     """Some of a list, and where the rest begins."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pixhook.addresses import AddressGuard
     from pixhook.aws.accounts import Accounts
+    from pixhook.aws.dead_letters import DeadLetters
     from pixhook.aws.deadlines import Deadlines
     from pixhook.aws.deliveries import Deliveries
     from pixhook.aws.images import Images
@@ -63,22 +64,28 @@ class Settings:
     public_base_url: str
     retention_days: str
     tasks_table: str
+    attempt_dead_letters_url: str = ""
+    """Only admin's."""
     attempt_queue_url: str = ""
-    """Only deliver's and webhooks'."""
+    """Only deliver's, webhooks' and admin's."""
     api_url: str = ""
     """Only admin's: the API's own functions cannot name what is made of them."""
     breakers_table: str = ""
     """Only submit's."""
+    deadline_dead_letters_url: str = ""
+    """Only admin's."""
     deadline_queue_url: str = ""
-    """Only submit's and expire's."""
+    """Only submit's, expire's and admin's."""
+    finish_dead_letters_url: str = ""
+    """Only admin's."""
     last_resort_reads: str = ""
     """Only expire's: whether a provider may be asked for what it has not told."""
     poller: str = ""
     """Only submit's: the poll function cannot name the state machine that names it."""
     webhook_dead_letters_url: str = ""
-    """Only deliver's."""
+    """Only deliver's and admin's."""
     webhook_queue_url: str = ""
-    """Only deliver's."""
+    """Only deliver's and admin's."""
     webhook_schedule: str = ""
     """Only deliver's: seconds to wait after each attempt that has failed, by commas."""
     webhooks_table: str = ""
@@ -166,6 +173,21 @@ def deliveries() -> "Deliveries":
 
     own = settings()
     return Deliveries(client("sqs"), own.webhook_queue_url, own.attempt_queue_url, own.webhook_dead_letters_url)
+
+
+@cache
+def dead_letters() -> "DeadLetters":
+    """The dead-letter queues."""
+    from pixhook.aws.dead_letters import DeadLetters
+
+    own = settings()
+    queues = {
+        "finish": (own.finish_dead_letters_url, own.finish_queue_url),
+        "deadlines": (own.deadline_dead_letters_url, own.deadline_queue_url),
+        "webhooks": (own.webhook_dead_letters_url, own.webhook_queue_url),
+        "attempts": (own.attempt_dead_letters_url, own.attempt_queue_url),
+    }
+    return DeadLetters(client("sqs"), queues)
 
 
 @cache

@@ -232,6 +232,10 @@ class Accounts:
         """
         self._do(request, self._ledger.change(account_id, movement), f"account {account_id!r}")
 
+    def remember(self, request: AdminRequest) -> None:
+        """Writes down what was done elsewhere. Raises `StoreUnavailable`."""
+        self._do(request, [])
+
     def add_key(self, key: ApiKey, key_sha256: str, request: AdminRequest) -> None:
         """Writes a new key of an account. Raises `NotFound`, `StoreUnavailable`."""
         check = {

@@ -1,4 +1,4 @@
-"""What an operator does with accounts, keys and credits. Only IAM lets anybody in.
+"""What an operator does with accounts, keys, credits and dead letters. Only IAM lets anybody in.
 
 Each change is made once for its `request_id`, and is written to the audit log with it, all or nothing. A second
 request with the id comes to what the first one came to, save that an API key is shown only once.
@@ -14,11 +14,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from ulid import ULID
 
 from pixhook.callbacks import ACCOUNT, callback_url
-from pixhook.documents import account_document, key_document, request_document
+from pixhook.documents import account_document, dead_letter_document, key_document, request_document
 from pixhook.errors import AlreadyDone, InvalidRequest, NotFound
 from pixhook.flows.authorize import SHOWN_CHARACTERS, digest, new_key
 from pixhook.flows.search import Moment
-from pixhook.model import Account, AdminRequest, ApiKey, Json, Movement, MovementKind, Page, Scope
+from pixhook.model import Account, AdminRequest, ApiKey, DeadLetter, Json, Movement, MovementKind, Page, Scope
 from pixhook.plans import PLANS
 from pixhook.providers import PROVIDERS
 from pixhook.providers.base import Callback
@@ -152,6 +152,34 @@ class AuditLog(_Action):
     cursor: str | None = None
 
 
+_Queue = Literal["finish", "deadlines", "webhooks", "attempts"]
+
+
+class ListDeadLetters(_Action):
+    """`{"action": "list_dead_letters", "queue": "finish"}` gives `{"dead_letters": [...]}`, 500 at most."""
+
+    action: Literal["list_dead_letters"]
+    queue: _Queue
+    task_id: _Id | None = None
+    """Only those of this task, here and below."""
+
+
+class RedriveDeadLetters(_Change):
+    """`{"action": "redrive_dead_letters", "queue": "finish"}` gives `{"redriven": 3}`; again, if it was 500."""
+
+    action: Literal["redrive_dead_letters"]
+    queue: _Queue
+    task_id: _Id | None = None
+
+
+class DropDeadLetters(_Change):
+    """`{"action": "drop_dead_letters", "queue": "finish", "task_id": "tsk_..."}` gives `{"dropped": 1}`."""
+
+    action: Literal["drop_dead_letters"]
+    queue: _Queue
+    task_id: _Id | None = None
+
+
 class CallbackUrl(_Action):
     """`{"action": "callback_url", "provider": "..."}` gives `{"callback_url": "..."}`, to be set at the provider.
 
@@ -163,8 +191,8 @@ class CallbackUrl(_Action):
 
 
 # No `type` statements: a discriminator sees the members of plain unions only.
-_Reads = ShowAccount | ListKeys | AuditLog | CallbackUrl
-_Changes = (
+_Reads = ShowAccount | ListKeys | AuditLog | CallbackUrl | ListDeadLetters
+_AccountChanges = (
     CreateAccount
     | SetPlan
     | SuspendAccount
@@ -175,6 +203,7 @@ _Changes = (
     | GrantCredits
     | AdjustCredits
 )
+_Changes = _AccountChanges | RedriveDeadLetters | DropDeadLetters
 
 _action: TypeAdapter[_Reads | _Changes] = TypeAdapter(Annotated[_Reads | _Changes, Field(discriminator="action")])
 
@@ -194,12 +223,22 @@ class Accounts(Protocol):
     def add_key(self, key: ApiKey, key_sha256: str, request: AdminRequest) -> None: ...
     def revoke_key(self, account_id: str, key_id: str, request: AdminRequest) -> None: ...
     def move_credits(self, account_id: str, movement: Movement, request: AdminRequest) -> None: ...
+    def remember(self, request: AdminRequest) -> None: ...
+
+
+class DeadLetters(Protocol):
+    """What administration asks of the dead-letter queues."""
+
+    def look(self, queue: str, concerns: Callable[[DeadLetter], bool]) -> list[DeadLetter]: ...
+    def redrive(self, queue: str, concerns: Callable[[DeadLetter], bool]) -> int: ...
+    def drop(self, queue: str, concerns: Callable[[DeadLetter], bool]) -> int: ...
 
 
 def administer(
     event: Json,
     *,
     accounts: Accounts,
+    dead_letters: DeadLetters,
     callback_keys: Callable[[], Sequence[str]],
     base_url: str,
     request_id: str,
@@ -228,8 +267,15 @@ def administer(
             if action.provider not in takers:
                 raise InvalidRequest(f"provider: must be one of {', '.join(takers) or 'none'}", field="provider")
             return {"callback_url": callback_url(base_url, action.provider, ACCOUNT, callback_keys())}
+        case ListDeadLetters():
+            found = dead_letters.look(action.queue, _concerning(action.task_id))
+            return {"dead_letters": [dead_letter_document(letter) for letter in found]}
         case _:
-            return _once(action, accounts, action.request_id or request_id, clock())
+            return _once(action, accounts, dead_letters, action.request_id or request_id, clock())
+
+
+def _concerning(task_id: str | None) -> Callable[[DeadLetter], bool]:
+    return lambda letter: task_id is None or letter.task_id == task_id
 
 
 def _account(account_id: str, accounts: Accounts) -> Account:
@@ -239,19 +285,37 @@ def _account(account_id: str, accounts: Accounts) -> Account:
     return account
 
 
-def _once(action: _Changes, accounts: Accounts, request_id: str, now: datetime) -> dict[str, Json]:
+def _once(
+    action: _Changes, accounts: Accounts, dead_letters: DeadLetters, request_id: str, now: datetime
+) -> dict[str, Json]:
     asked = action.model_dump(mode="json", exclude={"request_id"})
     earlier = accounts.request(request_id)
     if earlier is None:
         with suppress(AlreadyDone):
-            return _change(action, accounts, AdminRequest(id=request_id, action=asked, result={}, at=now))
+            request = AdminRequest(id=request_id, action=asked, result={}, at=now)
+            if isinstance(action, RedriveDeadLetters | DropDeadLetters):
+                return _take(action, accounts, dead_letters, request)
+            return _change(action, accounts, request)
         earlier = accounts.request(request_id)
     if earlier is None or earlier.action != asked:
         raise InvalidRequest("request_id: it came with another action before", field="request_id")
     return dict(earlier.result)
 
 
-def _change(action: _Changes, accounts: Accounts, request: AdminRequest) -> dict[str, Json]:
+def _take(
+    action: RedriveDeadLetters | DropDeadLetters, accounts: Accounts, dead_letters: DeadLetters, request: AdminRequest
+) -> dict[str, Json]:
+    """Takes dead letters from their queue, and then remembers it: a second try takes those that are left."""
+    concerns = _concerning(action.task_id)
+    if isinstance(action, RedriveDeadLetters):
+        result = {"redriven": dead_letters.redrive(action.queue, concerns)}
+    else:
+        result = {"dropped": dead_letters.drop(action.queue, concerns)}
+    accounts.remember(replace(request, result=result))
+    return dict(result)
+
+
+def _change(action: _AccountChanges, accounts: Accounts, request: AdminRequest) -> dict[str, Json]:
     now = request.at
     if isinstance(action, CreateAccount):
         account = Account(
