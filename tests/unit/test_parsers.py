@@ -244,6 +244,9 @@ ACTIONS = (
     {"action": "adjust_credits", "account_id": ACCOUNT_ID, "credits": -5, "note": "x"},
     {"action": "audit_log", "month": "2026-03"},
     {"action": "callback_url", "provider": "gempix2ai"},
+    {"action": "list_dead_letters", "queue": "finish", "task_id": "tsk_1"},
+    {"action": "redrive_dead_letters", "queue": "webhooks"},
+    {"action": "drop_dead_letters", "queue": "attempts", "task_id": "tsk_1"},
 )
 an_argument = st.sampled_from(sorted({name for action in ACTIONS for name in action} | {"overrides"}))
 A_MOMENT = ("2030-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z", "253402300799", "1e400")
