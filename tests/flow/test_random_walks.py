@@ -1,5 +1,10 @@
-"""Money is exact: whatever is asked, answered, repeated or cut short, each balance is the sum of its movements."""
+"""All who take part, in any order: clients, providers, callbacks, pollers, deadlines, operators; and what befalls them.
 
+Whatever is asked, answered, repeated, canceled, erased or cut short: no purchase is made twice, each task ends once and
+its client hears of it, and each balance is the sum of its movements.
+"""
+
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,13 +21,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from pixhook.errors import PixhookError
 from pixhook.lifecycle import is_terminal
-from pixhook.model import Status
+from pixhook.model import Caller, Status, Task
 from tests.conftest import SETTINGS
+from tests.flow.dialects import EVERYONE
 from tests.flow.invariants import assert_money_is_exact
-from tests.flow.outside import Provider
+from tests.flow.outside import Provider, callback_url_in
 from tests.flow.trouble import Trouble
 from tests.flow.world import Died, World, a_world
-from tests.support.builders import a_body
+from tests.support.builders import a_body, a_picture
 
 ANSWERS: dict[str, Provider | None] = {
     "accepts": None,
@@ -61,6 +67,8 @@ mishaps = st.none() | st.builds(
 )
 picks = st.integers(0, 99)
 
+PICTURE = a_picture(size=(8, 8))
+
 
 class Gateway(RuleBasedStateMachine):
     """Two accounts, one with little money and few tasks at a time; clients, providers, an operator, and mishaps."""
@@ -76,29 +84,91 @@ class Gateway(RuleBasedStateMachine):
             self.world.open_account(id="acc_rich", balance=400),
         ]
         self.by_key: dict[tuple[str, str], str] = {}
+        self.ends: dict[str, Status] = {}
+        """How each task has ended; that does not change any more."""
 
     @rule(
         who=st.integers(0, 1),
         key=st.none() | st.sampled_from(["a", "b", "c"]),
-        resolution=st.sampled_from(["1k", "2k", "4k"]),
+        provider=st.sampled_from([..., "defapi", "gempix2", "gempix2ai", "gptimage2api"]),
         answer=st.sampled_from(list(ANSWERS)),
         mishap=mishaps,
     )
-    def submit(self, who: int, key: str | None, resolution: str, answer: str, mishap: Mishap | None) -> None:
+    def submit(self, who: int, key: str | None, provider: Any, answer: str, mishap: Mishap | None) -> None:
         self.world.upstream.answer = ANSWERS[answer] or self.world.upstream._accept
         caller = self.callers[who]
         with self._with(mishap):
-            found = self.world.submit(a_body(resolution=resolution), key=key, caller=caller)
+            body = a_body(model="nano-banana-2", provider=provider, callback_url=f"https://shop.example/{who}")
+            found = self.world.submit(body, key=key, caller=caller)
             task_id = found.document.get("id") or found.document.get("task_id")
             if key and task_id:
                 assert self.by_key.setdefault((caller.account_id, key), task_id) == task_id
 
     @rule(pick=picks, is_success=st.booleans())
     def learn(self, pick: int, is_success: bool) -> None:
-        tasks = self.world.tasks()
-        if tasks:
-            task = tasks[pick % len(tasks)]
+        if task := self._picked(pick):
             self.world.put_outcome(task, self.world.a_success(task) if is_success else self.world.a_failure(task))
+
+    @rule(pick=picks, is_success=st.booleans(), mishap=mishaps)
+    def call_back(self, pick: int, is_success: bool, mishap: Mishap | None) -> None:
+        asked = [request for request in self.world.upstream.requests if path_of(request)]
+        if asked:
+            request = asked[pick % len(asked)]
+            dialect = next(one for one in EVERYONE.values() if one.host == request.url.host)
+            image = self.world.image_hosts.serve("https://images.example/any.png", PICTURE)
+            said = dialect.succeeded(image) if is_success else dialect.failed()
+            with self._with(mishap):
+                self.world.callback(callback_url_in(request.content.decode()), said)
+
+    @rule(pick=picks, state=st.sampled_from(["processing", "success", "failed"]), mishap=mishaps)
+    def poll(self, pick: int, state: Any, mishap: Mishap | None) -> None:
+        turns = list(self.world.pollers().values())
+        if turns:
+            turn = turns[pick % len(turns)]
+            self._provider_says(turn["task_id"], state)
+            with self._with(mishap):
+                self.world.invoke("poll", turn)
+
+    @rule(
+        pick=picks, state=st.sampled_from(["processing", "success", "failed"]), hours=st.integers(0, 2), mishap=mishaps
+    )
+    def deadlines(self, pick: int, state: Any, hours: int, mishap: Mishap | None) -> None:
+        if task := self._picked(pick):
+            self._provider_says(task.id, state)
+        self.world.time_passes(beyond=timedelta(hours=hours))
+        with self._with(mishap):
+            self.world.deadlines_come()
+
+    @rule(pick=picks, mishap=mishaps)
+    def cancel(self, pick: int, mishap: Mishap | None) -> None:
+        if task := self._picked(pick):
+            with self._with(mishap):
+                self.world.request("POST", f"/images/{task.id}/cancel", caller=self._owner(task))
+
+    @rule(pick=picks, mishap=mishaps)
+    def erase(self, pick: int, mishap: Mishap | None) -> None:
+        if task := self._picked(pick):
+            with self._with(mishap):
+                self.world.request("DELETE", f"/images/{task.id}", caller=self._owner(task))
+
+    @rule(status=st.sampled_from([204, 500, 503]), mishap=mishaps)
+    def deliver(self, status: int, mishap: Mishap | None) -> None:
+        self.world.receivers.answers["shop.example"] = lambda _: httpx.Response(status)
+        with self._with(mishap):
+            self.world.deliver_all(beyond=timedelta(minutes=1))
+
+    def _picked(self, pick: int) -> Task | None:
+        tasks = self.world.tasks()
+        return tasks[pick % len(tasks)] if tasks else None
+
+    def _owner(self, task: Task) -> Caller:
+        return next(caller for caller in self.callers if caller.account_id == task.account_id)
+
+    def _provider_says(self, task_id: str, state: Any) -> None:
+        """What the task's provider answers when it is asked."""
+        image = self.world.image_hosts.serve("https://images.example/any.png", PICTURE)
+        document = EVERYONE[self.world.task(task_id).provider].status(state, *([image] if state == "success" else []))
+        self.world.upstream.answer = lambda _: httpx.Response(200, json=document)
 
     @rule(mishap=mishaps)
     def finish(self, mishap: Mishap | None) -> None:
@@ -130,8 +200,14 @@ class Gateway(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_asked_for_twice(self) -> None:
-        asked = Counter(path_of(request) for request in self.world.upstream.requests)
+        asked = Counter(path_of(request) for request in self.world.upstream.requests if path_of(request))
         assert set(asked.values()) <= {1}
+
+    @invariant()
+    def what_has_ended_has_ended(self) -> None:
+        for task in self.world.tasks():
+            if is_terminal(task.status):
+                assert self.ends.setdefault(task.id, task.status) is task.status
 
     def teardown(self) -> None:
         """In the end, whatever has happened, everything has ended, and who got no image has paid nothing."""
@@ -142,10 +218,17 @@ class Gateway(RuleBasedStateMachine):
             self.world.time_passes()
             if not self.world.deadlines_left() and self.world.is_quiet():
                 break
+        self.world.receivers.answers.clear()
+        for _ in range(15):
+            self.world.deliver_all(beyond=timedelta(days=1))
         assert all(is_terminal(task.status) for task in self.world.tasks())
         self.money_is_exact()
         told = {event["detail"]["task_id"]: event["detail"]["status"] for event in self.world.events()}
         assert all(told[task.id] == task.status for task in self.world.tasks() if task.published_at)
+        assert len({event["detail"]["id"] for event in self.world.events()}) == len(told)
+        heard = {json.loads(request.content)["task_id"] for request in self.world.receivers.requests}
+        assert {task.id for task in self.world.tasks() if task.published_at and not task.deleted_at} <= heard
+        assert self.world.waiting("WEBHOOK_QUEUE_URL") == self.world.waiting("ATTEMPT_QUEUE_URL") == 0
         self.around.close()
 
 
@@ -154,12 +237,12 @@ def path_of(request: httpx.Request) -> str:
     return request.content.decode().partition(SETTINGS["PUBLIC_BASE_URL"])[2].partition('"')[0]
 
 
-def test_money_is_exact_whatever_happens() -> None:
+def test_all_is_well_whoever_does_what_in_whatever_order() -> None:
     run_state_machine_as_test(
         Gateway,
         settings=settings(
-            max_examples=12,
-            stateful_step_count=20,
+            max_examples=50,
+            stateful_step_count=40,
             deadline=None,
             derandomize=True,
             suppress_health_check=list(HealthCheck),
