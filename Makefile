@@ -6,11 +6,12 @@ export PYTHON
 DEV := .venv/.ready
 SAM := .local/venvs/sam/.ready
 MINISTACK := .local/venvs/ministack/.ready
+MICROBURST := .local/venvs/microburst/.ready
 RUN := PYTHONPATH=layers/pixhook .venv/bin/python
 # `sam build` looks for python3.13 on PATH; the environment it lives in has one.
 SAM_CLI := PATH="$(CURDIR)/.local/venvs/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
 
-.PHONY: help demo up down test check format build deploy lock clean tools
+.PHONY: help demo up down test chaos check format build deploy lock clean tools
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +27,9 @@ down: $(DEV) ## Stop what `make up` or `make demo` started
 
 test: check ## Check, then the whole suite: unit, contract, flow, and end to end on a stack of its own
 	$(RUN) -m pytest
+
+chaos: tools $(MICROBURST) ## Faults on a stack of its own: 500 tasks, minutes; a small one: make chaos TASKS=40 [SEED=...]
+	@$(RUN) -m local.chaos $(if $(TASKS),--tasks $(TASKS)) $(if $(SEED),--seed $(SEED))
 
 check: tools ## Format, lint, types, template
 	.venv/bin/ruff format --check .
@@ -50,6 +54,7 @@ lock: ## Lock the dependencies anew (needs uv)
 	$(call lock,pyproject.toml --group dev -c layers/dependencies/requirements.txt -o requirements/dev.txt)
 	$(call lock,--group sam -o requirements/sam.txt)
 	$(call lock,--group ministack -o requirements/ministack.txt)
+	$(call lock,--group microburst -o requirements/microburst.txt)
 
 clean: ## Stop the stack and delete all that was made here, the environments included
 	@if [ -x .venv/bin/python ]; then $(RUN) -m local down; fi
