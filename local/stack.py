@@ -33,7 +33,7 @@ _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 _SAM = ROOT / ".local" / "venvs" / "sam" / "bin" / "sam"
 
-_SECONDS_TO_END = 60
+_SECONDS_TO_END = 120
 """For a MiniStack that has its state to write."""
 
 _CREDITS = 100_000

@@ -68,7 +68,7 @@ def _results(found: Found, broken: Sequence[Violation], seed: int) -> Table:
     rows = {
         "seed": str(seed),
         "took": f"{found.took:,.0f} s",
-        "calls of AWS under fire": f"{found.calls:,}, of which {sum(found.injected.values()):,} went wrong",
+        "calls of AWS by functions": f"{found.calls:,}, of which {sum(found.injected.values()):,} went wrong",
         "functions killed": str(found.killed),
         "restarts of MiniStack": f"{found.restarts}, the first of them under fire",
         "orders": str(len(world.receipts)),
