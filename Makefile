@@ -9,11 +9,12 @@ MINISTACK := .local/venvs/ministack/.ready
 NODE := .local/venvs/node/.ready
 NPM := tests/npm/node_modules/.ready
 SECURITY := .local/venvs/security/.ready
+MICROBURST := .local/venvs/microburst/.ready
 RUN := PYTHONPATH=layers/pixhook .venv/bin/python
 # `sam build` looks for python3.13 on PATH; the environment it lives in has one.
 SAM_CLI := PATH="$(CURDIR)/.local/venvs/sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
 
-.PHONY: help demo up down test check format build deploy openapi lock clean tools
+.PHONY: help demo up down test chaos check format build deploy openapi lock clean tools
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -29,6 +30,9 @@ down: $(DEV) ## Stop what `make up` or `make demo` started
 
 test: check $(NPM) ## Check, then the whole suite: unit, contract, flow, and end to end on a stack of its own
 	$(RUN) -m pytest
+
+chaos: tools $(MICROBURST) ## Faults on a stack of its own: 500 tasks, minutes; a small one: make chaos TASKS=40 [SEED=...]
+	@$(RUN) -m local.chaos $(if $(TASKS),--tasks $(TASKS)) $(if $(SEED),--seed $(SEED))
 
 check: tools $(SECURITY) ## Format, lint, types, template, security
 	.venv/bin/ruff format --check .
@@ -60,6 +64,7 @@ lock: ## Lock the dependencies anew (needs uv)
 	$(call lock,--group sam -o requirements/sam.txt)
 	$(call lock,--group ministack -o requirements/ministack.txt)
 	$(call lock,--group security -o requirements/security.txt)
+	$(call lock,--group microburst -o requirements/microburst.txt)
 
 clean: ## Stop the stack and delete all that was made here, the environments included
 	@if [ -x .venv/bin/python ]; then $(RUN) -m local down; fi

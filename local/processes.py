@@ -1,6 +1,7 @@
 """Background processes that outlive the command that started them, each with a log and a record of its own."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +12,13 @@ import psutil
 from local.waiting import wait_until
 
 READY_SECONDS = 30
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class StartFailed(Exception):
@@ -46,6 +54,14 @@ class Process:
         record = Record(**json.loads(self._record.read_text()))
         return record if _alive(record) else None
 
+    def children(self) -> list[psutil.Process]:
+        """The processes that it has started and that still run."""
+        record = self.running()
+        try:
+            return psutil.Process(record.pid).children() if record is not None else []
+        except psutil.NoSuchProcess:
+            return []
+
     def start(
         self,
         command: Sequence[str | Path],
@@ -72,6 +88,11 @@ class Process:
         if not is_ready():
             self.stop()
             raise self._failed(f"is not ready after {READY_SECONDS} seconds")
+
+    def terminate(self) -> None:
+        """Asks it to end, if it runs."""
+        if record := self.running():
+            psutil.Process(record.pid).terminate()
 
     def stop(self) -> bool:
         """Ends it and what it started; says whether it ran."""

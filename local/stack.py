@@ -10,24 +10,31 @@ import shlex
 import shutil
 import socket
 import subprocess
+import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
+import psutil
 import yaml
 from botocore.exceptions import ClientError
 
 from local.processes import Process, StartFailed
 from local.simulators import PROVIDERS, providers_secret
+from local.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent
 REGION = "us-east-1"
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 _SAM = ROOT / ".local" / "venvs" / "sam" / "bin" / "sam"
+
+_SECONDS_TO_END = 120
+"""For a MiniStack that has its state to write."""
 
 _CREDITS = 100_000
 """Of the account that the stack begins with."""
@@ -69,6 +76,13 @@ class StackInfo:
         """A boto3 client of the local AWS, with an administrator's rights."""
         return _client(service, self.endpoint_url)
 
+    def resource(self, logical_id: str) -> str:
+        """The name, URL or ARN of a resource of the template."""
+        found = self.client("cloudformation").describe_stack_resource(
+            StackName=self.stack_name, LogicalResourceId=logical_id
+        )
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
     def invoke_admin(self, **action: Any) -> dict[str, Any]:
         """What the admin function answers. Raises `DeployFailed` with its error."""
         answer = self.client("lambda").invoke(FunctionName=self.admin_function, Payload=json.dumps(action).encode())
@@ -89,9 +103,15 @@ class Stack:
         simulators_port: int,
         simulators_options: tuple[str, ...] = (),
         parameters: Mapping[str, str] | None = None,
+        functions_proxy: str | None = None,
+        keeps_state: bool = False,
         say: Say = print,
     ) -> None:
-        """Ports of 0 are chosen free ones; `parameters` are the template's."""
+        """Ports of 0 are chosen free ones; `parameters` are the template's.
+
+        Through `functions_proxy`, an HTTP proxy, the functions call AWS.
+        With `keeps_state` the stack outlives its MiniStack, so that it can `restart`.
+        """
         self.folder = folder
         self.name = "pixhook-local"
         self._say = say
@@ -100,6 +120,10 @@ class Stack:
         self._ports = {"ministack": port, "simulators": simulators_port}
         self._simulators_options = simulators_options
         self._parameters = {"AdmittedHosts": "127.0.0.1", "RequireTls": "false", **(parameters or {})}
+        self._functions_proxy = functions_proxy
+        self._keeps_state = keeps_state
+        self.state = folder / "state"
+        """Where MiniStack leaves its state when it is stopped in good order: a file per service."""
 
     def up(self) -> StackInfo:
         """Brings everything up to date with the code; harmless if it is.
@@ -133,13 +157,44 @@ class Stack:
         self._sam_deploy(built / "template.yaml", name, parameters, endpoint)
         return _outputs(endpoint, name)
 
+    def restart(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Stops MiniStack, killing all functions, and starts it again where it was; `meanwhile` happens in between.
+
+        Raises:
+            StartFailed: with the reason.
+        """
+        record = self._ministack.running()
+        if record is None or not self._keeps_state:
+            raise StartFailed("ministack: only one that runs and keeps its state can be restarted")
+        self._ministack.terminate()
+        # It writes its state when the last answer is out, and ends when the last function has.
+        wait_until(self._has_ended, seconds=_SECONDS_TO_END, every=0.2)
+        if self._ministack.stop():
+            raise StartFailed(f"ministack: it has not ended in {_SECONDS_TO_END} seconds, and its state is lost")
+        meanwhile()
+        self._launch_ministack(record.port)
+        # Until somebody speaks with its Lambda, it does not look at the queues whose messages functions take.
+        _client("lambda", f"http://127.0.0.1:{record.port}").list_functions(MaxItems=1)
+
+    def _has_ended(self) -> bool:
+        """Whether MiniStack has; its functions are killed, old ones and those that it still starts."""
+        for function in self.functions():
+            with suppress(psutil.NoSuchProcess):
+                function.kill()
+        return self._ministack.running() is None
+
+    def functions(self) -> list[psutil.Process]:
+        """The processes in which functions run or wait for their next call."""
+        return self._ministack.children()
+
     def down(self) -> None:
         """Stops what runs and forgets the stack, which is gone with MiniStack's memory."""
         for process in (self._simulators, self._ministack):
             if process.stop():
                 self._say(f"Stopped {process.name}")
         self._forget()
-        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+        for folder in (self.folder / "tmp", self.state):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _fresh_folder(self, name: str) -> Path:
         folder = self.folder / "tmp" / name
@@ -156,9 +211,14 @@ class Stack:
         if record is not None:
             return record.port
         port = self._free_port("ministack")
-        temporary = self._fresh_folder("ministack")  # it leaves its workers' folders behind
         self._forget()
         self._say(f"Starting MiniStack on 127.0.0.1:{port}")
+        self._launch_ministack(port)
+        return port
+
+    def _launch_ministack(self, port: int) -> None:
+        # It leaves its workers' folders behind, which may be hundreds; those of before a restart go with the stack.
+        temporary = self._fresh_folder(f"ministack-{uuid.uuid4().hex[:8]}")
         self._ministack.start(
             [ROOT / ".local" / "venvs" / "ministack" / "bin" / "ministack"],
             # Its Lambda workers inherit this environment: nothing of the user's own gets into it.
@@ -169,12 +229,23 @@ class Stack:
                 "BIND_HOST": "127.0.0.1",
                 "GATEWAY_PORT": str(port),
                 "AUTH": "true",  # IAM is enforced
+                **({"HTTP_PROXY": self._functions_proxy} if self._functions_proxy else {}),
+                **(self._persistence() if self._keeps_state else {}),
             },
             port=port,
             version="",
             is_ready=lambda: _answers(f"http://127.0.0.1:{port}/_ministack/health"),
         )
-        return port
+
+    def _persistence(self) -> dict[str, str]:
+        objects = self.state / "s3"
+        objects.mkdir(parents=True, exist_ok=True)
+        return {
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(self.state),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(objects),
+        }
 
     def _start_simulators(self) -> int:
         version = _digest(ROOT / "local" / "simulators") + "".join(self._simulators_options)

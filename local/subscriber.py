@@ -16,6 +16,10 @@ class Subscriber:
         self._sqs = sqs
         self._queue_url = queue_url
 
+    def hang_up(self) -> None:
+        """Closes its connections; it makes others when it needs them."""
+        self._sqs.close()
+
     def receive(self) -> list[dict[str, Any]]:
         """The events that have come since the last call."""
         events = []

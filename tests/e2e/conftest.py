@@ -15,6 +15,7 @@ import pytest
 
 from local.offers import models_of
 from local.simulators import PROVIDERS
+from local.simulators.client import Control
 from local.stack import ROOT, Stack, StackInfo
 from local.subscriber import Subscriber, subscriber
 from local.waiting import wait_until
@@ -39,6 +40,7 @@ class Gateway:
         self.info = info
         self.api = self.api_with(info.api_key)
         self.simulators = httpx.Client(base_url=info.simulators_url, timeout=30, trust_env=False)
+        self._control = Control(self.simulators)
         self._sqs = info.client("sqs")
         self._listener = listener
         self._events: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -59,8 +61,7 @@ class Gateway:
 
     def misbehave(self, prompt: str, **behaviour: Any) -> None:
         """Has the simulators treat the requests with this prompt so."""
-        answer = self.simulators.post("/_control/behaviours", json={"prompt_contains": prompt, **behaviour})
-        assert answer.status_code == 201, answer.text
+        self._control.misbehave(prompt, **behaviour)
 
     def submit(self, **request: Any) -> dict[str, Any]:
         """The accepted task."""
@@ -94,18 +95,15 @@ class Gateway:
 
     def submits(self, prompt: str) -> list[dict[str, Any]]:
         """What the simulators were sent with this prompt."""
-        answer = self.simulators.get("/_control/submits", params={"prompt_contains": prompt})
-        return list(answer.raise_for_status().json()["submits"])
+        return self._control.submits(prompt)
 
     def callbacks(self, upstream_id: str) -> list[dict[str, Any]]:
         """The callbacks that the simulators have made for their task."""
-        answer = self.simulators.get("/_control/callbacks", params={"task_id": upstream_id})
-        return list(answer.raise_for_status().json()["callbacks"])
+        return self._control.callbacks(upstream_id)
 
     def reads(self, upstream_id: str) -> int:
         """How often the simulator was asked for its task's status."""
-        answer = self.simulators.get("/_control/status_reads")
-        return list(answer.raise_for_status().json()["task_ids"]).count(upstream_id)
+        return self._control.reads(upstream_id)
 
     def make_older(self, task: Mapping[str, Any], seconds: float) -> None:
         """Moves the task's beginning back from where it really was: nobody sits through a quarter of an hour."""
@@ -119,9 +117,7 @@ class Gateway:
 
     def poller(self, task_id: str) -> str:
         """What has become of the execution that reads the task's status."""
-        resources = self.info.client("cloudformation")
-        machine = resources.describe_stack_resource(StackName=self.info.stack_name, LogicalResourceId="Poller")
-        arn = machine["StackResourceDetail"]["PhysicalResourceId"].replace(":stateMachine:", ":execution:")
+        arn = self.info.resource("Poller").replace(":stateMachine:", ":execution:")
         execution = self.info.client("stepfunctions").describe_execution(executionArn=f"{arn}:{task_id}")
         return str(execution["status"])
 
