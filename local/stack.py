@@ -1,6 +1,6 @@
 """The real template on a local AWS: started, built, deployed, and set up with providers, an account and a key.
 
-What MiniStack needs beyond what AWS does is in `_after_deploy`, and only there.
+What MiniStack needs beyond what AWS does is in `_after_deploy` and `read_side_by_side`, and only there.
 """
 
 import hashlib
@@ -35,6 +35,9 @@ _SAM = ROOT / ".local" / "venvs" / "sam" / "bin" / "sam"
 
 _SECONDS_TO_END = 120
 """For a MiniStack that has its state to write."""
+
+_READERS = 3
+"""Of attempts at webhooks, beside the one that the template has."""
 
 _CREDITS = 100_000
 """Of the account that the stack begins with."""
@@ -303,6 +306,7 @@ class Stack:
         self._sam("build", "--build-dir", build, "--parallel", "--cached", "--cache-dir", cache, endpoint=endpoint)
         outputs = self._deploy(endpoint)
         _after_deploy(endpoint, outputs["ApiId"])
+        read_side_by_side(endpoint, self.name, "DeliverFunction", outputs["AttemptQueueUrl"], _READERS)
         deployed.write_text(code)
         return outputs
 
@@ -428,6 +432,29 @@ def _outputs(endpoint: str, name: str) -> dict[str, str]:
 
 def _api_url(endpoint: str, outputs: Mapping[str, str]) -> str:
     return f"{endpoint.replace('127.0.0.1', 'localhost')}/_aws/execute-api/{outputs['ApiId']}/v1"
+
+
+def read_side_by_side(endpoint: str, stack_name: str, function: str, queue_url: str, readers: int) -> None:
+    """Gives a FIFO queue more readers, as AWS has one for each group; MiniStack by itself has one for all.
+
+    They are aliases of the function that reads it already, `function` in the template, as it is now.
+    """
+    resource = _client("cloudformation", endpoint).describe_stack_resource(
+        StackName=stack_name, LogicalResourceId=function
+    )
+    name = resource["StackResourceDetail"]["PhysicalResourceId"]
+    queue = _client("sqs", endpoint).get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+    functions = _client("lambda", endpoint)
+    version = functions.publish_version(FunctionName=name)["Version"]
+    for number in range(readers):
+        alias = f"reader-{number}"
+        try:
+            functions.update_alias(FunctionName=name, Name=alias, FunctionVersion=version)
+        except functions.exceptions.ResourceNotFoundException:
+            functions.create_alias(FunctionName=name, Name=alias, FunctionVersion=version)
+            functions.create_event_source_mapping(
+                EventSourceArn=queue["Attributes"]["QueueArn"], FunctionName=f"{name}:{alias}", BatchSize=1
+            )
 
 
 def _after_deploy(endpoint: str, api_id: str) -> None:

@@ -31,7 +31,7 @@ from local.chaos.orders import Order, draw_orders
 from local.chaos.skipping import bring_messages_nearer, make_older
 from local.processes import free_port
 from local.simulators.client import Control
-from local.stack import Stack, StackInfo
+from local.stack import Stack, StackInfo, read_side_by_side
 from local.subscriber import Subscriber, subscriber
 from local.waiting import wait_until
 from pixhook.aws.accounts import Accounts, Ledger
@@ -194,22 +194,12 @@ class Campaign:
             overrides={"requests": 100_000, "tasks_in_flight": 100_000},
         )
         self._info.invoke_admin(action="grant_credits", account_id=account, credits=tasks * CREDITS_PER_TASK)
-        self._read_side_by_side("FinishFunction", self._info.finish_queue_url)
+        read_side_by_side(
+            self._info.endpoint_url, self._info.stack_name, "FinishFunction", self._info.finish_queue_url, READERS
+        )
         for queue, policy in self._redrive_policies():
             self._sqs.set_queue_attributes(
                 QueueUrl=queue, Attributes={"RedrivePolicy": json.dumps(policy | {"maxReceiveCount": TRIES})}
-            )
-
-    def _read_side_by_side(self, function: str, queue: str) -> None:
-        """Has several readers at a FIFO queue, as AWS has one for each group; MiniStack by itself has one for all."""
-        functions, name = self._info.client("lambda"), self._info.resource(function)
-        answer = self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
-        version = functions.publish_version(FunctionName=name)["Version"]
-        for number in range(READERS):
-            alias = f"reader-{number}"
-            functions.create_alias(FunctionName=name, Name=alias, FunctionVersion=version)
-            functions.create_event_source_mapping(
-                EventSourceArn=answer["Attributes"]["QueueArn"], FunctionName=f"{name}:{alias}", BatchSize=1
             )
 
     # Faults
