@@ -89,10 +89,7 @@ def get_movements() -> MovementPage:
 @app.post("/uploads")
 def create_upload() -> Response[str]:
     """201 and the form by which the client puts a file in our bucket."""
-    event = app.current_event
-    body = (event.body or "").encode("utf-8", "surrogatepass")
-    content_type = event.headers.get("content-type", "")
-    upload = begin_upload(app.caller.account_id, content_type, body, forms=runtime.uploads(), now=runtime.now())
+    upload = begin_upload(app.caller.account_id, *app.content, forms=runtime.uploads(), now=runtime.now())
     logger.info("upload begun", extra={"upload": upload["upload"]})
     return Response(status_code=201, content_type="application/json", body=json.dumps(upload))
 

@@ -17,9 +17,8 @@ secrets, outcomes = runtime.secrets(), runtime.outcomes()
 @app.post("/callbacks/.+")
 def receive_callback() -> Response[str]:
     """200, once the outcome is durable."""
-    event = app.current_event
-    body = (event.body or "").encode("utf-8", "surrogatepass")
-    receive(event.path_parameters["proxy"], body, keys=secrets.callback_keys(), outcomes=outcomes)
+    _, body = app.content
+    receive(app.current_event.path_parameters["proxy"], body, keys=secrets.callback_keys(), outcomes=outcomes)
     return Response(status_code=200, content_type="application/json", body="{}")
 
 

@@ -31,9 +31,8 @@ def submit_image() -> Response[str]:
     account_id, key = app.caller.account_id, event.headers.get("idempotency-key")
     task_id = new_task_id(runtime.now()) if key is None else keyed_task_id(account_id, key)
     logger.append_keys(task_id=task_id)
-    body = (event.body or "").encode("utf-8", "surrogatepass")
     submitted = submit(
-        read_request(event.headers.get("content-type", ""), body, guard),
+        read_request(*app.content, guard),
         caller=app.caller,
         base_url=base_url,
         task_id=task_id,

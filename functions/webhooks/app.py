@@ -28,7 +28,7 @@ manager = runtime.webhook_manager()
 @app.post("/webhooks")
 def create_webhook() -> Response[str]:
     """201 and the new endpoint."""
-    endpoint = manager.create(app.caller.account_id, *_content())
+    endpoint = manager.create(app.caller.account_id, *app.content)
     logger.info("webhook created", extra={"webhook_id": endpoint.id})
     return _answer(201, endpoint_document(endpoint))
 
@@ -61,7 +61,7 @@ def get_webhook(webhook_id: str) -> EndpointDocument:
 @app.patch("/webhooks/<webhook_id>")
 def change_webhook(webhook_id: str) -> EndpointDocument:
     """The endpoint, changed."""
-    return endpoint_document(manager.change(app.caller.account_id, webhook_id, *_content()))
+    return endpoint_document(manager.change(app.caller.account_id, webhook_id, *app.content))
 
 
 @app.delete("/webhooks/<webhook_id>")
@@ -96,12 +96,6 @@ def redeliver(task_id: str, delivery_id: str) -> Response[str]:
     """202 and the delivery, begun anew."""
     task = find_task(task_id, account_id=app.caller.account_id, get=tasks.get)
     return _answer(202, delivery_document(manager.redeliver(task.id, delivery_id)))
-
-
-def _content() -> tuple[str, bytes]:
-    """The request's content type and body."""
-    event = app.current_event
-    return event.headers.get("content-type", ""), (event.body or "").encode("utf-8", "surrogatepass")
 
 
 def _answer(status: int, document: EndpointDocument | DeliveryDocument) -> Response[str]:

@@ -32,6 +32,12 @@ class Api(APIGatewayRestResolver):
         self.exception_handler(Exception)(_answer)
         self.exception_handler(NotFoundError)(lambda _: _answer(NotFound("There is no such path.")))
 
+    @property
+    def content(self) -> tuple[str, bytes]:
+        """The content type and the body of the request that is being served."""
+        event = self.current_event
+        return event.headers.get("content-type", ""), (event.body or "").encode("utf-8", "surrogatepass")
+
     def resolve(self, event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         """What API Gateway is to answer."""
         event = {**event, "path": resource_path(event)}
