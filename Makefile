@@ -29,7 +29,8 @@ down: $(DEV) ## Stop what `make up` or `make demo` started
 	@$(RUN) -m local down
 
 test: check $(NPM) ## Check, then the whole suite: unit, contract, flow, and end to end on a stack of its own
-	$(RUN) -m pytest
+	$(RUN) -m pytest -m "not e2e" -n 2 --dist worksteal
+	$(RUN) -m pytest -m e2e
 
 chaos: tools $(MICROBURST) ## Faults on a stack of its own: 500 tasks, minutes; a small one: make chaos TASKS=40 [SEED=...]
 	@$(RUN) -m local.chaos $(if $(TASKS),--tasks $(TASKS)) $(if $(SEED),--seed $(SEED))

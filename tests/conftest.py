@@ -1,6 +1,8 @@
-"""What every test gets: an environment of our own making, and no network."""
+"""What every test gets: an environment of our own making, and no network. And what a run says at its end."""
 
 import pytest
+
+from tests.support.counted import COUNTED, POINTS
 
 SETTINGS = {
     "ACCOUNTS_TABLE": "accounts",
@@ -38,3 +40,16 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says at how many points something was made to go wrong, and how many attacks were tried."""
+
+    def counted(what: str) -> int:
+        passed = terminalreporter.getreports("passed")
+        return sum(int(str(value)) for report in passed for name, value in report.user_properties if name == what)
+
+    if points := counted(POINTS):
+        terminalreporter.write_line(f"{points} points at which a process died or a call failed, and nothing was lost")
+    if tried := counted(COUNTED):
+        terminalreporter.write_line(f"{tried} attacks, and nobody got in")

@@ -18,8 +18,9 @@ from tests.flow.dialects import EVERYONE, WORDS, Dialect
 from tests.flow.outside import callback_url_in
 from tests.flow.test_attacks_from_outside import assert_log_is_sound, forget
 from tests.flow.world import CALLBACK_KEY, PROVIDER_KEYS, World
-from tests.support.attacks import ATTACKS, COUNTED, Case, Note, attacks, try_all
+from tests.support.attacks import ATTACKS, Case, Note, attacks, try_all
 from tests.support.builders import ACCOUNT_ID, a_body
+from tests.support.counted import COUNTED
 
 PROMPT = "a prompt that is nobody's business"
 

@@ -20,8 +20,9 @@ from tests.conftest import SETTINGS
 from tests.flow.cloud import proxy_event
 from tests.flow.dialects import DIALECTS, Dialect
 from tests.flow.world import CALLBACK_KEY, CALLER, PROVIDER_KEYS, Answer, Call, World
-from tests.support.attacks import COUNTED, Case, Note, try_all
+from tests.support.attacks import Case, Note, try_all
 from tests.support.builders import NOW, TASK_ID, a_body, a_task
+from tests.support.counted import COUNTED
 
 BASE = SETTINGS["PUBLIC_BASE_URL"]
 OTHER_TASK_ID = "tsk_01JNEZ2W3GQK4T5V6X7Y8Z9ABD"

@@ -30,12 +30,10 @@ from tests.flow.invariants import assert_every_end_was_told, assert_money_is_exa
 from tests.flow.outside import callback_url_in
 from tests.flow.world import CALLBACK_KEY, Died, World, a_world
 from tests.support.builders import ACCOUNT_ID, a_body, a_picture
+from tests.support.counted import POINTS
 
 IMAGE_URL = "https://images.example/a.png"
 PICTURE = a_picture(size=(8, 8))
-
-POINTS = "points tried"
-"""The property that says how many; they are added up at the end of the run (`conftest.py`)."""
 
 
 class Mishap(Enum):

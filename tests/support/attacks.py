@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-ATTACKS = Path(__file__).parents[1] / "attacks"
+from tests.support.counted import COUNTED
 
-COUNTED = "attacks tried"
-"""The property of a test's report that says how many."""
+ATTACKS = Path(__file__).parents[1] / "attacks"
 
 type Case = dict[str, Any]
 type Note = Callable[[str, object], None]
