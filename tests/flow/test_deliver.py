@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from pixhook import runtime
-from pixhook.errors import StoreUnavailable
+from pixhook.errors import AddressRejected, NoAnswer, StoreUnavailable
 from pixhook.flows import deliver
 from pixhook.model import EventType, Task
 from tests.conftest import SETTINGS
@@ -21,6 +22,7 @@ from tests.support.builders import ACCOUNT_ID
 
 URL = "https://shop.example/hooks?from=pixhook"
 SCHEDULE = [int(seconds) for seconds in SETTINGS["WEBHOOK_SCHEDULE"].split(",")]
+HUGE = "Mon, 1 Jan 99999999999 00:00:00 GMT"
 LATER = timedelta(days=1)
 
 
@@ -211,7 +213,7 @@ def test_receiver_that_asks_for_it_is_left_alone_for_so_long(world: World, statu
     assert [log(world, task)[0]["status"] for task in (first, second)] == ["succeeded", "succeeded"]
 
 
-@pytest.mark.parametrize("stated", ["", "soon", "-5", "Wed, 99 Foo 2026", "1e9", "99999999999"])
+@pytest.mark.parametrize("stated", ["", "soon", "-5", "Wed, 99 Foo 2026", "1e9", "99999999999", HUGE])
 def test_retry_after_that_cannot_be_read_is_as_good_as_none(world: World, stated: str) -> None:
     world.receivers.answers["shop.example"] = answering(503, 200, **{"retry-after": stated})
     task = ended(world)
@@ -233,7 +235,7 @@ def test_one_receivers_silence_is_no_other_receivers(world: World) -> None:
     assert Counter(hosts(world)) == {"shop.example": 1, "fine.example": 1}
     assert log(world, fine)[0]["status"] == "succeeded"
     errors = [attempt["error"] for task in tasks for entry in log(world, task) for attempt in entry["attempts"]]
-    assert errors == ["silent"]
+    assert errors == [deliver._WORDS[NoAnswer]]
 
 
 def test_one_accounts_receiver_is_not_kept_quiet_by_anothers(world: World) -> None:
@@ -256,6 +258,7 @@ def test_delivery_that_is_put_off_for_ever_is_given_up(world: World) -> None:
     waiting = ended(world)
     host = "shop.example"
     runtime.webhooks().keep_quiet(ACCOUNT_ID, host, runtime.now() + timedelta(days=30))
+    runtime.webhooks().keep_quiet(ACCOUNT_ID, host, runtime.now() + timedelta(seconds=1))  # which shortens nothing
 
     world.deliver_all()
 
@@ -289,7 +292,8 @@ def test_an_address_that_is_not_public_is_never_called_though_its_name_came_to_b
 
     [entry] = log(world, task)
     assert world.receivers.requests == []
-    assert "not public" in entry["attempts"][0]["error"]
+    assert entry["attempts"][0]["error"] == deliver._WORDS[AddressRejected]
+    assert address not in json.dumps(entry)
     assert entry["status"] == "pending"
 
 
@@ -336,6 +340,7 @@ def test_redelivery_has_as_many_tries_as_the_first_round(world: World) -> None:
         world.deliver_all(beyond=LATER)
     [entry] = log(world, task)
     world.request("POST", f"/images/{task.id}/deliveries/{entry['id']}/redeliver")
+    world.deliver_all()
     for _ in range(12):
         world.deliver_all(beyond=LATER)
     [entry] = log(world, task)
@@ -372,6 +377,58 @@ def test_deliveries_are_their_accounts_own(world: World) -> None:
         assert world.request(method, f"/images/{task.id}/deliveries{path}", caller=other).status == 404
 
 
+def test_410_from_where_an_endpoint_was_before_does_not_disable_it(world: World) -> None:
+    endpoint = add_endpoint(world)
+    path = f"/webhooks/{endpoint['id']}"
+
+    def move_and_be_gone(_: httpx.Request) -> httpx.Response:
+        world.request("PATCH", path, {"url": "https://new.example/"})
+        return httpx.Response(410)
+
+    world.receivers.answers["all.example"] = move_and_be_gone
+    ended(world, url=...)  # type: ignore[arg-type]
+    world.deliver_all()
+
+    found = world.get(path).document
+    assert (found["url"], found["enabled"]) == ("https://new.example/", True)
+
+
+def test_what_waits_for_an_endpoint_goes_to_where_it_is_then(world: World) -> None:
+    endpoint = add_endpoint(world)
+    world.receivers.answers["all.example"] = answering(500)
+    task = ended(world, url=...)  # type: ignore[arg-type]
+    world.deliver_all()
+    world.request("PATCH", f"/webhooks/{endpoint['id']}", {"url": "https://new.example/"})
+
+    world.deliver_all(beyond=timedelta(minutes=1))
+
+    assert hosts(world) == ["all.example", "new.example"]
+    assert [(entry["url"], entry["status"]) for entry in log(world, task)] == [("https://new.example/", "succeeded")]
+
+
+def test_a_test_that_nobody_takes_is_no_operators_business(world: World) -> None:
+    endpoint = add_endpoint(world)
+    world.receivers.answers["all.example"] = answering(500)
+    world.request("POST", f"/webhooks/{endpoint['id']}/test")
+    for _ in range(12):
+        world.deliver_all(beyond=LATER)
+    [entry] = world.get(f"/webhooks/{endpoint['id']}/deliveries").document["deliveries"]
+    assert entry["given_up"] == "exhausted"
+    assert dead_letters(world) == []
+
+
+def test_receiver_that_says_a_lot_is_not_quoted(world: World) -> None:
+    def babble(_: httpx.Request) -> httpx.Response:
+        raise httpx.RemoteProtocolError("SSH-2.0 " * 100_000)
+
+    world.receivers.answers["shop.example"] = babble
+    task = ended(world)
+    world.deliver_all()
+    [entry] = log(world, task)
+    assert entry["attempts"][0]["error"] == deliver._WORDS[NoAnswer]
+    assert max(len(json.dumps(line)) for line in world.log()) < 10_000
+
+
 # Whatever happens at any AWS call
 
 
@@ -394,3 +451,53 @@ def test_trouble_at_any_call_loses_no_webhook(
     assert entry["status"] == "succeeded"
     assert 2 <= len(world.receivers.requests) <= 3
     assert world.waiting("WEBHOOK_QUEUE_URL") == world.waiting("ATTEMPT_QUEUE_URL") == 0
+
+
+@pytest.mark.parametrize("step", range(12))
+def test_answer_that_is_lost_below_the_sdks_own_tries_loses_no_webhook(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """The SDK makes the call again, and a condition does not hold any more, for the first one took effect."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    world.receivers.answers["shop.example"] = answering(500, 200)
+    task = ended(world)
+    with world.losing_one_answer(step):
+        assert world.deliver_all() == []
+
+    for _ in range(3):
+        assert world.deliver_all(beyond=LATER) == []
+
+    assert [entry["status"] for entry in log(world, task)] == ["succeeded"]
+    assert 2 <= len(world.receivers.requests) <= 3
+
+
+@pytest.mark.parametrize("trouble", ["dying_before", "dying_after", "refusal", "unheard"])
+@pytest.mark.parametrize("step", range(5))
+@pytest.mark.parametrize("by", ["client", "dead letter"])
+def test_delivery_that_begins_anew_is_made_whatever_happens_on_the_way(
+    world: World, monkeypatch: pytest.MonkeyPatch, by: str, trouble: str, step: int
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    world.receivers.answers["shop.example"] = answering(500)
+    task = ended(world)
+    for _ in range(12):
+        world.deliver_all(beyond=LATER)
+    world.receivers.answers.clear()
+    [entry] = log(world, task)
+    letter = {"redeliver": {"subject": task.id, "delivery_id": entry["id"]}}
+    if by == "dead letter":
+        aws("sqs").send_message(QueueUrl=SETTINGS["WEBHOOK_QUEUE_URL"], MessageBody=json.dumps(letter))
+    is_asked = False
+    with getattr(Trouble(world, step), trouble)(), suppress(Died):
+        if by == "client":
+            answer = world.request("POST", f"/images/{task.id}/deliveries/{entry['id']}/redeliver")
+            is_asked = answer.status == 202
+        else:
+            world.deliver_all()
+
+    for _ in range(3):
+        world.deliver_all(beyond=LATER)
+
+    [entry] = log(world, task)
+    # A client whose request went wrong before anything was done has no good answer, and asks again.
+    assert entry["status"] == "succeeded" or (by == "client" and not is_asked and entry["status"] == "failed")

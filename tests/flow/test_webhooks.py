@@ -247,3 +247,14 @@ def test_what_could_not_be_written_is_not_promised(world: World, method: str) ->
     with world.refusing("PutItem", trouble=service_error("AccessDeniedException", 400)):
         answer = world.request(method, path, {"url": "https://new.example/"})
     assert (answer.status, answer.document["retryable"]) == (503, True)
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_rotation_whose_answer_is_lost_within_is_one_rotation(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    before = secret(world)["secret"]
+    with world.losing_one_answer(step):
+        rotated = world.request("POST", "/webhooks/secret/rotate")
+    assert (rotated.status, rotated.document["previous_secret"]) == (200, before)

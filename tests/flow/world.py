@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib import import_module
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.base import (
     _LOCAL_FAILURES,
     _LOCAL_SUCCESSES,
 )
+from botocore.endpoint import Endpoint
 from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 from moto.sqs.models import sqs_backends
@@ -172,6 +174,7 @@ class World:
         monkeypatch.setattr(runtime.logger.registered_handler, "stream", self._log)
         self._outcomes = Outcomes(aws("sqs"), lambda: aws("s3"), QUEUE_URL, SETTINGS["IMAGES_BUCKET"])
         self._subscription = create_resources()
+        monkeypatch.setattr("pixhook.aws.dead_letters.WAIT_SECONDS", 0)  # what is there is seen at once
         self.open_account()
         runtime.secrets.cache_clear()
         self.store_secret("PROVIDERS_SECRET", {name: {"api_key": key} for name, key in PROVIDER_KEYS.items()})
@@ -483,6 +486,20 @@ class World:
         return self.disturbed(_undisturbed, lose)
 
     @contextmanager
+    def losing_one_answer(self, at: int) -> Iterator[None]:
+        """Has the answer to one request to AWS be lost, counted from 0, below the SDK's own tries."""
+        requests = count()
+
+        def send(endpoint: Any, request: Any, operation: Any, context: Any) -> Any:
+            answer = _get_response(endpoint, request, operation, context)
+            is_it = self._running[-1] != "a test" and next(requests) == at
+            return (None, ReadTimeoutError(endpoint_url="https://aws.example")) if is_it else answer
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Endpoint, "_get_response", send)
+            yield
+
+    @contextmanager
     def disturbed(self, before: Hook, after: Hook | None = None) -> Iterator[None]:
         """Has these hooks see each call of the code under test before it is made, and after.
 
@@ -536,6 +553,9 @@ def _let_come(queue: str) -> None:
         if known.name == queue:
             for message in known._messages:
                 message.delayed_until = 0
+
+
+_get_response = getattr(Endpoint, "_get_response")  # noqa: B009 - the stubs do not have it
 
 
 def _undisturbed(_: str) -> None:

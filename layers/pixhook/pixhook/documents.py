@@ -335,10 +335,19 @@ def key_document(key: ApiKey) -> dict[str, Json]:
     }
 
 
+_SHOWN_BODY = 4_000
+"""Characters of a dead letter: 500 of them fit into one answer."""
+
+
 def dead_letter_document(letter: DeadLetter) -> dict[str, Json]:
     """A dead letter as operators see it."""
     sent_at = datetime.fromtimestamp(letter.sent_at / 1000, UTC)
-    return {"id": letter.id, "task_id": letter.task_id, "sent_at": moment_text(sent_at), "body": letter.body}
+    return {
+        "id": letter.id,
+        "task_id": letter.task_id,
+        "sent_at": moment_text(sent_at),
+        "body": letter.body[:_SHOWN_BODY],
+    }
 
 
 def request_document(request: AdminRequest) -> dict[str, Json]:

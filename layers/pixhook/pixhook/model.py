@@ -337,6 +337,7 @@ class Endpoint:
     url: str
     events: frozenset[EventType]
     created_at: datetime
+    updated_at: datetime
     disabled_at: datetime | None = None
 
 

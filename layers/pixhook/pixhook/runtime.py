@@ -85,7 +85,7 @@ class Settings:
     webhook_dead_letters_url: str = ""
     """Only deliver's and admin's."""
     webhook_queue_url: str = ""
-    """Only deliver's and admin's."""
+    """Only deliver's, webhooks' and admin's."""
     webhook_schedule: str = ""
     """Only deliver's: seconds to wait after each attempt that has failed, by commas."""
     webhooks_table: str = ""

@@ -4,10 +4,12 @@ A queue is looked through by receiving from it. What is received is hidden meanw
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from pixhook.aws.clients import translated
 from pixhook.model import DeadLetter, Json
@@ -15,8 +17,11 @@ from pixhook.model import DeadLetter, Json
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-HIDDEN_SECONDS = 30
-"""Longer than it takes to look a queue through; if the process dies meanwhile, the messages come back after it."""
+HIDDEN_SECONDS = 180
+"""Longer than the function may run; if its process dies meanwhile, the messages come back after it."""
+
+WAIT_SECONDS = 1
+"""Before a queue is believed to be empty: without it SQS asks some of its servers only."""
 
 MOST_LETTERS = 500
 """That are looked at in one go."""
@@ -31,9 +36,10 @@ class DeadLetters:
         self._queues = queues
 
     def look(self, queue: str, concerns: Callable[[DeadLetter], bool]) -> list[DeadLetter]:
-        """The letters that fit, each of which stays. Raises `StoreUnavailable`."""
-        with translated("look at the dead letters"), self._received(queue) as messages:
-            return [letter for letter in map(_letter, messages) if concerns(letter)]
+        """The letters that fit, each of which stays; of a FIFO queue ten of a group. Raises `StoreUnavailable`."""
+        found: list[DeadLetter] = []
+        self._each(queue, lambda message: found.append(_letter(message)))
+        return [letter for letter in found if concerns(letter)]
 
     def redrive(self, queue: str, concerns: Callable[[DeadLetter], bool]) -> int:
         """Has the letters that fit handled anew; how many. Raises `StoreUnavailable`: some may be so twice."""
@@ -45,42 +51,57 @@ class DeadLetters:
 
     def _take(self, queue: str, concerns: Callable[[DeadLetter], bool], *, then: Callable[[str, Any], None]) -> int:
         taken = 0
-        with translated("take the dead letters"), self._received(queue) as messages:
-            for message in [message for message in messages if concerns(_letter(message))]:
-                then(queue, message)
-                self._sqs.delete_message(QueueUrl=self._queues[queue][0], ReceiptHandle=message["ReceiptHandle"])
-                messages.remove(message)
-                taken += 1
+
+        def take(message: Any) -> bool:
+            nonlocal taken
+            if not concerns(_letter(message)):
+                return False
+            then(queue, message)
+            self._sqs.delete_message(QueueUrl=self._queues[queue][0], ReceiptHandle=message["ReceiptHandle"])
+            taken += 1
+            return True
+
+        self._each(queue, take)
         return taken
+
+    def _each(self, queue: str, visit: Callable[[Any], bool | None]) -> None:
+        """Visits the messages there are; those of which it does not say that they are gone are seen again afterwards.
+
+        What is gone makes room: while messages of a group are hidden, SQS gives no others of it.
+        """
+        url = self._queues[queue][0]
+        hidden: list[Any] = []
+        visited = 0
+        try:
+            with translated("look through the dead letters"):
+                while visited < MOST_LETTERS and (messages := self._receive(url)):
+                    visited += len(messages)
+                    hidden += messages
+                    for message in messages:
+                        if visit(message):
+                            hidden.remove(message)
+        finally:
+            for message in hidden:
+                with suppress(ClientError, BotoCoreError):  # it comes back by itself, only later
+                    self._sqs.change_message_visibility(
+                        QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+                    )
+
+    def _receive(self, url: str) -> list[Any]:
+        answer = self._sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=HIDDEN_SECONDS,
+            WaitTimeSeconds=WAIT_SECONDS,
+            MessageSystemAttributeNames=["All"],
+        )
+        return list(answer.get("Messages", []))
 
     def _send_back(self, queue: str, message: Any) -> None:
         source = self._queues[queue][1]
         group = message["Attributes"].get("MessageGroupId")
         fifo: dict[str, Any] = {"MessageGroupId": group, "MessageDeduplicationId": uuid4().hex} if group else {}
         self._sqs.send_message(QueueUrl=source, MessageBody=message["Body"], **fifo)
-
-    @contextmanager
-    def _received(self, queue: str) -> Iterator[list[Any]]:
-        """All messages there are, hidden while the context lasts; those that are still in the list come back."""
-        url = self._queues[queue][0]
-        messages: list[Any] = []
-        while len(messages) < MOST_LETTERS:
-            answer = self._sqs.receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=10,
-                VisibilityTimeout=HIDDEN_SECONDS,
-                MessageSystemAttributeNames=["All"],
-            )
-            if not answer.get("Messages"):
-                break
-            messages += answer["Messages"]
-        try:
-            yield messages
-        finally:
-            for message in messages:
-                self._sqs.change_message_visibility(
-                    QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-                )
 
 
 def _letter(message: Any) -> DeadLetter:

@@ -14,7 +14,7 @@ from uuid import uuid4
 from pixhook.aws.clients import translated
 from pixhook.aws.deadlines import LONGEST_DELAY_SECONDS
 from pixhook.aws.dynamodb import text
-from pixhook.model import DeliveryTurn, Json
+from pixhook.model import Delivery, DeliveryTurn, Json
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -48,6 +48,16 @@ class Deliveries:
                 QueueUrl=self._webhook_queue_url,
                 MessageBody=json.dumps({"turn": asdict(turn), "due": text(due)}),
                 DelaySeconds=min(seconds, LONGEST_DELAY_SECONDS),
+            )
+
+    def begin_later(self, delivery: Delivery, asked_at: datetime, *, seconds: int) -> None:
+        """Has the delivery begin anew after `seconds`, if it has not since `asked_at`. Raises `StoreUnavailable`."""
+        redeliver = {"subject": delivery.subject, "delivery_id": delivery.id, "asked_at": text(asked_at)}
+        with translated("queue the redelivery"):
+            self._sqs.send_message(
+                QueueUrl=self._webhook_queue_url,
+                MessageBody=json.dumps({"redeliver": redeliver}),
+                DelaySeconds=seconds,
             )
 
     def give_up(self, turn: DeliveryTurn) -> None:

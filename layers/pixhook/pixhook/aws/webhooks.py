@@ -10,6 +10,7 @@
 The signing secrets stand here and not with the accounts, so that only those functions can read them that need to.
 """
 
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 _KEPT_ATTEMPTS = 20
+
+_MOST_PAGES = 4
+"""Of a list; DynamoDB's have a megabyte, and Lambda answers with 6 MB at most."""
 
 
 class Webhooks:
@@ -66,9 +70,10 @@ class Webhooks:
             "url": endpoint.url,
             "events": sorted(endpoint.events),
             "created_at": text(endpoint.created_at),
+            "updated_at": text(endpoint.updated_at),
             "disabled_at": endpoint.disabled_at and text(endpoint.disabled_at),
         }
-        return self._put(item, {"url": instead_of.url} if instead_of else None)
+        return self._put(item, {"updated_at": text(instead_of.updated_at)} if instead_of else None)
 
     def delete_endpoint(self, account_id: str, endpoint_id: str) -> None:
         """Forgets it. Raises `StoreUnavailable`."""
@@ -105,15 +110,21 @@ class Webhooks:
         return moment(self._get(f"account#{account_id}", f"quiet#{host}").get("until"))
 
     def keep_quiet(self, account_id: str, host: str, until: datetime) -> None:
-        """Has a receiver of the account's left alone. Raises `StoreUnavailable`."""
+        """Has a receiver of the account's left alone, if it is not for longer already. Raises `StoreUnavailable`."""
         item = {
             "pk": f"account#{account_id}",
             "sk": f"quiet#{host}",
             "until": text(until),
             "ttl": int(until.timestamp()),
         }
-        with translated("leave a receiver alone"):
-            self._dynamodb.put_item(TableName=self._table, Item=typed(item))
+        with translated("leave a receiver alone"), suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
+            self._dynamodb.put_item(
+                TableName=self._table,
+                Item=typed(item),
+                ConditionExpression="attribute_not_exists(pk) OR #until < :until",
+                ExpressionAttributeNames={"#until": "until"},
+                ExpressionAttributeValues=typed({":until": text(until)}),
+            )
 
     # Deliveries
 
@@ -182,17 +193,25 @@ class Webhooks:
         return True
 
     def _list(self, pk: str, prefix: str) -> "list[dict[str, Any]]":
-        """All items of `pk`, which are few."""
+        """The items of `pk`, as many as are ever looked at."""
         condition = "pk = :pk AND begins_with(sk, :prefix)" if prefix else "pk = :pk"
         values = {":pk": pk} | ({":prefix": prefix} if prefix else {})
-        with translated("list of webhooks"):
-            answer = self._dynamodb.query(
-                TableName=self._table,
-                KeyConditionExpression=condition,
-                ExpressionAttributeValues=typed(values),
-                ConsistentRead=True,
-            )
-        return [plain(item) for item in answer["Items"]]
+        found: list[dict[str, Any]] = []
+        start: dict[str, Any] = {}
+        for _ in range(_MOST_PAGES):
+            with translated("list of webhooks"):
+                answer = self._dynamodb.query(
+                    TableName=self._table,
+                    KeyConditionExpression=condition,
+                    ExpressionAttributeValues=typed(values),
+                    ConsistentRead=True,
+                    **start,
+                )
+            found += map(plain, answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                break
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        return found
 
 
 def _endpoint(item: "Mapping[str, Any]") -> Endpoint:
@@ -202,6 +221,7 @@ def _endpoint(item: "Mapping[str, Any]") -> Endpoint:
         url=item["url"],
         events=frozenset(map(EventType, item["events"])),
         created_at=datetime.fromisoformat(item["created_at"]),
+        updated_at=datetime.fromisoformat(item["updated_at"]),
         disabled_at=moment(item.get("disabled_at")),
     )
 

@@ -8,6 +8,7 @@ receiver's answer and its note a webhook is sent twice, with the same id.
 """
 
 import json
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +52,18 @@ JITTER = 0.1
 """The part of each wait by which it may be longer, so that what has failed together does not come again together."""
 
 PATIENCE = 1.5
-"""A delivery that is still put off after so many times its whole schedule is given up."""
+"""A delivery that is still put off after so many times its whole schedule is given up,"""
+
+LEAST_PATIENCE = timedelta(days=1)
+"""but not before this."""
+
+_WORDS: Mapping[type[Exception], str] = {
+    AddressRejected: "The URL leads to where no webhook is sent: it is not https, or not public.",
+    NotSent: "The receiver could not be reached.",
+    NoAnswer: "The receiver did not answer in time, or not in HTTP.",
+}
+
+_log = logging.getLogger(__name__)
 
 _SLOW_DOWN = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
@@ -134,9 +146,17 @@ def redeliver(delivery: Delivery, *, webhooks: Webhooks, queues: Queues, now: da
         next_attempt_at=now,
     )
     if not webhooks.change_delivery(delivery, anew):
-        return None
+        found = webhooks.delivery(delivery.subject, delivery.id)
+        if found is None or not _has_just_begun(found):
+            return None
+        anew = found  # the answer to our own writing was lost, and its repetition came too late
     queues.attempt(next_turn(anew))
     return anew
+
+
+def _has_just_begun(delivery: Delivery) -> bool:
+    """Whether nothing was tried in this round yet."""
+    return delivery.status is DeliveryStatus.PENDING and delivery.made == delivery.made_before
 
 
 def signing_secrets(account_id: str, webhooks: Webhooks) -> SigningSecrets:
@@ -176,11 +196,22 @@ class Deliverer:
             case {"turn": turn, "due": due}:
                 self._wait(DeliveryTurn(**turn), datetime.fromisoformat(due))
             case {"redeliver": {"subject": subject, "delivery_id": delivery_id}}:
-                delivery = self.webhooks.delivery(subject, delivery_id)
-                if delivery is not None and delivery.status is DeliveryStatus.FAILED:
-                    redeliver(delivery, webhooks=self.webhooks, queues=self.queues, now=self.clock())
+                self._begin_anew(subject, delivery_id, message["redeliver"].get("asked_at"))
             case _:
                 raise ValueError("a message that is none of ours")
+
+    def _begin_anew(self, subject: str, delivery_id: str, asked_at: str | None) -> None:
+        """Sees to it that a delivery begins anew, unless it has since a client asked for it, and has gone on."""
+        delivery = self.webhooks.delivery(subject, delivery_id)
+        _log.info("redelivery", extra={"delivery_id": delivery_id, "status": delivery and delivery.status})
+        if delivery is None:
+            return
+        has_failed = delivery.status is DeliveryStatus.FAILED
+        is_due = has_failed if asked_at is None else delivery.began_at < datetime.fromisoformat(asked_at)
+        if is_due:
+            redeliver(delivery, webhooks=self.webhooks, queues=self.queues, now=self.clock())
+        elif _has_just_begun(delivery):
+            self.queues.attempt(next_turn(delivery))
 
     def _announce(self, task_id: str) -> None:
         """Has each receiver told of the task's end."""
@@ -217,7 +248,7 @@ class Deliverer:
             delivery = self._try(delivery, turn)
         if delivery is None or delivery.made > turn.number:
             return
-        if delivery.given_up is GivenUp.EXHAUSTED:
+        if delivery.given_up is GivenUp.EXHAUSTED and delivery.event_type is not EventType.TEST:
             self.queues.give_up(turn)
         if delivery.next_attempt_at is not None and delivery.made == turn.number:
             self.queues.attempt_later(next_turn(delivery), delivery.next_attempt_at, self.clock())
@@ -230,26 +261,33 @@ class Deliverer:
         is_test = delivery.event_type is EventType.TEST
         if endpoint_id and (endpoint is None or (endpoint.disabled_at is not None and not is_test)):
             return self._note(delivery, _given_up(delivery, GivenUp.DISABLED))
+        before, delivery = delivery, replace(delivery, url=endpoint.url if endpoint else delivery.url)
         content = self._content(delivery)
         if content is None:
-            return self._note(delivery, _given_up(delivery, GivenUp.DELETED))
+            return self._note(before, _given_up(delivery, GivenUp.DELETED))
         quiet_until = self.webhooks.quiet_until(delivery.account_id, _host(delivery))
         if quiet_until is not None and quiet_until > now:
-            if quiet_until > delivery.began_at + timedelta(seconds=PATIENCE * sum(self.schedule)):
-                return self._note(delivery, _given_up(delivery, GivenUp.EXHAUSTED))
+            if quiet_until > delivery.began_at + max(PATIENCE * timedelta(seconds=sum(self.schedule)), LEAST_PATIENCE):
+                return self._note(before, _given_up(delivery, GivenUp.EXHAUSTED))
             self.queues.attempt_later(turn, now + self._jittered((quiet_until - now).total_seconds()), now)
             return None
         made, response = self._send(delivery, content, now)
         if endpoint is not None and made.status == HTTPStatus.GONE:
-            self.webhooks.put_endpoint(replace(endpoint, disabled_at=now), instead_of=endpoint)
-        after = self._note(delivery, self._judged(delivery, made, response))
+            self.webhooks.put_endpoint(replace(endpoint, disabled_at=now, updated_at=now), instead_of=endpoint)
+        after = self._note(before, self._judged(delivery, made, response))
         if made.status in _SLOW_DOWN or response is None:
-            seconds = _retry_after(response, now) or QUIET_SECONDS
+            asked = _retry_after(response, now)
+            seconds = QUIET_SECONDS if asked is None else asked
             self.webhooks.keep_quiet(delivery.account_id, _host(delivery), now + timedelta(seconds=seconds))
         return after
 
     def _note(self, before: Delivery, after: Delivery) -> Delivery | None:
-        return after if self.webhooks.change_delivery(before, after) else None
+        """The delivery as it is then: somebody may have been faster, were it only our own writing, once repeated."""
+        seen = {"delivery_id": after.id, "status": after.status, "given_up": after.given_up, "made": after.made}
+        _log.info("webhook", extra={**seen, "answer": after.attempts[-1].status if after.attempts else None})
+        if self.webhooks.change_delivery(before, after):
+            return after
+        return self.webhooks.delivery(before.subject, before.id)
 
     def _content(self, delivery: Delivery) -> bytes | None:
         """What the webhook says; None where what it tells of is no more."""
@@ -269,7 +307,9 @@ class Deliverer:
         try:
             response = self.send(delivery.url, headers, content)
         except (AddressRejected, NotSent, NoAnswer) as reason:
-            error = str(reason)
+            # What stands behind the URL is nobody's to read, nor what it says that is no answer.
+            _log.info("webhook not taken", extra={"delivery_id": delivery.id, "reason": str(reason)[:500]})
+            error = _WORDS[type(reason)]
         duration_ms = round((self.clock() - now).total_seconds() * 1000)
         status = response.status if response else None
         return DeliveryAttempt(at=now, duration_ms=duration_ms, status=status, error=error), response
@@ -308,6 +348,6 @@ def _retry_after(response: HttpResponse | None, now: datetime) -> int | None:
         try:
             until = parsedate_to_datetime(stated)
             seconds = round((until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds())
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return None if seconds is None else max(0, min(seconds, LONGEST_QUIET_SECONDS))

@@ -17,6 +17,9 @@ from pixhook.model import Delivery, Endpoint, EventType, SigningSecrets
 
 MOST_ENDPOINTS = 10
 
+REDELIVERED_WITHIN_SECONDS = 60
+"""A redelivery that was asked for has begun, whatever happens."""
+
 OVERLAP = timedelta(hours=24)
 """For so long after a rotation webhooks are signed with the secret before, too."""
 
@@ -48,6 +51,12 @@ _new_endpoint = TypeAdapter(NewEndpoint)
 _change = TypeAdapter(EndpointChange)
 
 
+class ManagingQueues(Queues, Protocol):
+    """What managing asks of the queues."""
+
+    def begin_later(self, delivery: Delivery, asked_at: datetime, *, seconds: int) -> None: ...
+
+
 class Webhooks(DeliveringWebhooks, Protocol):
     """What managing asks of the webhook store."""
 
@@ -60,7 +69,7 @@ class WebhookManager:
     """An account's webhooks, as its holder manages them. Each method raises `StoreUnavailable`."""
 
     webhooks: Webhooks
-    queues: Queues
+    queues: ManagingQueues
     guard: AddressGuard
     clock: Callable[[], datetime]
 
@@ -77,6 +86,7 @@ class WebhookManager:
             url=asked.url,
             events=frozenset(map(EventType, asked.events)),
             created_at=now,
+            updated_at=now,
         )
         self.webhooks.put_endpoint(endpoint)
         return endpoint
@@ -102,6 +112,7 @@ class WebhookManager:
             url=asked.url or before.url,
             events=frozenset(map(EventType, asked.events)) if asked.events else before.events,
             disabled_at=disabled_at,
+            updated_at=self.clock(),
         )
         if not self.webhooks.put_endpoint(after, instead_of=before):
             raise StoreUnavailable("the webhook endpoint was changed by somebody else this very moment")
@@ -129,7 +140,9 @@ class WebhookManager:
         """A new secret; the one before signs too for `OVERLAP`, the one before that no more."""
         before = signing_secrets(account_id, self.webhooks)
         after = SigningSecrets(current=new_secret(), previous=before.current, previous_until=self.clock() + OVERLAP)
-        if not self.webhooks.put_secrets(account_id, after, instead_of=before.current):
+        is_written = self.webhooks.put_secrets(account_id, after, instead_of=before.current)
+        # Or was it, and only the answer was lost? Then a second try of the client's would end the secret before.
+        if not is_written and signing_secrets(account_id, self.webhooks).current != after.current:
             raise StoreUnavailable("the secret was rotated by somebody else this very moment")
         return after
 
@@ -138,7 +151,10 @@ class WebhookManager:
         delivery = self.webhooks.delivery(subject, delivery_id)
         if delivery is None:
             raise NotFound("There is no such delivery.")
-        anew = redeliver(delivery, webhooks=self.webhooks, queues=self.queues, now=self.clock())
+        now = self.clock()
+        # Should this process die on the way, the delivery begins all the same.
+        self.queues.begin_later(delivery, now, seconds=REDELIVERED_WITHIN_SECONDS)
+        anew = redeliver(delivery, webhooks=self.webhooks, queues=self.queues, now=now)
         if anew is None:
             raise StoreUnavailable("an attempt at the delivery was noted this very moment")
         return anew
