@@ -32,7 +32,7 @@ def erase(task: Task, *, tasks: Tasks, images: Images, now: datetime) -> Task:
         StoreUnavailable: how much of it was erased is not known.
     """
     if not is_terminal(task.status) or task.published_at is None:
-        raise NotReady(f"{task.id} is {task.status}; what goes on cannot be deleted, but canceled.")
+        raise NotReady(f"{task.id} is {task.status}, and not done with yet; it can be deleted a moment after its end.")
     images.delete_of(task.id)
     if task.deleted_at:
         return task

@@ -1,7 +1,7 @@
 """POST /uploads, and what becomes of an upload when a request names it.
 
-S3 takes no more bytes than it was told, and only under the type that the client has chosen. That the file is what its
-type says is looked at when it is used: a provider never gets anything else from us.
+S3 takes no more bytes than it was told, and only under the type that the client has chosen. That the file is an image
+is looked at when it is used.
 """
 
 from collections.abc import Callable, Mapping
