@@ -267,9 +267,9 @@ def task_document(task: Task) -> TaskDocument:
     """The task as `POST /images` and `GET /images/{id}` answer it."""
     asked = {name: value for name, value in asdict(task.request).items() if value not in (None, "", {}, ())}
     return {
-        **cast("_Asked", asked),
         "id": task.id,
         "status": task.status,
+        **cast("_Asked", asked),
         "model": task.request.model,
         "metadata": task.request.metadata,
         "provider": task.provider,
