@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -701,6 +702,7 @@ def _problem_schema() -> Json:
     }
 
 
+@cache
 def _problems() -> dict[str, dict[str, Json]]:
     """An example of each problem, by its code."""
     refusals = {code: errors.ProviderRefused(Failure(code=code, message=_WORDS.get(code, "..."))) for code in ErrorCode}

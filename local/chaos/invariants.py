@@ -155,14 +155,14 @@ def _money_at_fault(world: World) -> Iterator[Violation]:
             Promise.MONEY, account.id, f"it has {account.tasks_in_flight} tasks under way, and there are {under_way}"
         )
     lines = Counter((m.source, m.kind, m.credits) for m in world.movements if m.kind not in _OPERATORS)
-    expected = Counter(line for task in world.tasks.values() for line in _lines_of(task))
+    expected = Counter(line for task in world.tasks.values() for line in lines_of(task))
     for task_id, kind, moved in sorted((lines - expected).elements()):
         yield Violation(Promise.MONEY, task_id, f"a movement too many: {kind} of {moved}")
     for task_id, kind, moved in sorted((expected - lines).elements()):
         yield Violation(Promise.MONEY, task_id, f"a movement is missing: {kind} of {moved}")
 
 
-def _lines_of(task: Task) -> Iterator[tuple[str, MovementKind, int]]:
+def lines_of(task: Task) -> Iterator[tuple[str, MovementKind, int]]:
     """What the ledger ought to say of the task."""
     yield (task.id, MovementKind.RESERVE, -task.credits)
     if task.status is Status.COMPLETED:

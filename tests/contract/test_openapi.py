@@ -17,6 +17,7 @@ from pixhook.errors import InvalidRequest
 from pixhook.flows.requests import read_request
 from pixhook.model import Json
 from pixhook.providers import PROVIDERS
+from tests.support.documented import nameless
 
 DOCUMENT: dict[str, Any] = json.loads(openapi.FILE.read_bytes())
 OPERATIONS = [
@@ -62,17 +63,13 @@ def test_document_is_valid() -> None:
 
 def test_every_route_of_the_template_is_described_but_that_of_providers() -> None:
     routed = {
-        (event["Properties"]["Method"], _nameless(event["Properties"]["Path"]))
+        (event["Properties"]["Method"], nameless(event["Properties"]["Path"]))
         for resource in read_template()["Resources"].values()
         for event in resource.get("Properties", {}).get("Events", {}).values()
         if event["Type"] == "Api"
     }
-    described = {tuple(_nameless(name).split(" ", 1)) for name, _ in OPERATIONS}
+    described = {tuple(nameless(name).split(" ", 1)) for name, _ in OPERATIONS}
     assert described == routed - {("POST", "/callbacks/{}")}
-
-
-def _nameless(path: str) -> str:
-    return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
 
 
 @each_operation

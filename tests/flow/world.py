@@ -290,12 +290,11 @@ class World:
 
     def let_be_seen_again(self, queue: str) -> None:
         """Has all that was taken from a queue, and not deleted, be seen again: so long it takes until it is."""
-        for known in sqs_backends["123456789012"]["us-east-1"].queues.values():
-            if known.name == queue:
-                for message in known._messages:
-                    message.visible_at = 0
-                known.pending_messages.clear()
-                known.pending_message_groups.clear()
+        known = _queue(queue)
+        for message in known._messages:
+            message.visible_at = 0
+        known.pending_messages.clear()
+        known.pending_message_groups.clear()
 
     def now(self) -> datetime:
         """The time as the code under test has it."""
@@ -549,10 +548,13 @@ def _let_be_seen(url: str, receipt_handles: Iterable[str]) -> None:
 
 def _let_come(queue: str) -> None:
     """Has all that waits on a queue be seen."""
-    for known in sqs_backends["123456789012"]["us-east-1"].queues.values():
-        if known.name == queue:
-            for message in known._messages:
-                message.delayed_until = 0
+    for message in _queue(queue)._messages:
+        message.delayed_until = 0
+
+
+def _queue(name: str) -> Any:
+    """A queue as moto has it."""
+    return sqs_backends["123456789012"]["us-east-1"].queues[name]
 
 
 _get_response = getattr(Endpoint, "_get_response")  # noqa: B009 - the stubs do not have it

@@ -13,7 +13,7 @@ from pixhook.model import Json
 
 def assert_documented(method: str, resource: str, status: int, headers: Mapping[str, str], body: str) -> None:
     """The answer is one that the document has for this operation, and holds nothing that it does not name."""
-    operation = _operations()[method, _nameless(resource)]
+    operation = _operations()[method, nameless(resource)]
     name = f"{operation['operationId']} {status}"
     assert str(status) in operation["responses"], f"{name} is not documented: {body}"
     response = operation["responses"][str(status)]
@@ -32,7 +32,8 @@ def assert_documented(method: str, resource: str, status: int, headers: Mapping[
         assert json.loads(body)["code"] in content["examples"], f"{name}: {body}"
 
 
-def _nameless(path: str) -> str:
+def nameless(path: str) -> str:
+    """The path, whatever its parameters are called."""
     return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
 
 
@@ -44,7 +45,7 @@ def _document() -> dict[str, Any]:
 @cache
 def _operations() -> Mapping[tuple[str, str], dict[str, Any]]:
     return {
-        (method.upper(), _nameless(path)): operation
+        (method.upper(), nameless(path)): operation
         for path, methods in _document()["paths"].items()
         for method, operation in methods.items()
     }

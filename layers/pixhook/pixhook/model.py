@@ -351,8 +351,9 @@ class SigningSecrets:
 
     def live(self, now: datetime) -> tuple[str, ...]:
         """Those that sign now, the newest first."""
-        is_live = self.previous is not None and self.previous_until is not None and now < self.previous_until
-        return (self.current, self.previous) if is_live and self.previous else (self.current,)
+        if self.previous and self.previous_until and now < self.previous_until:
+            return (self.current, self.previous)
+        return (self.current,)
 
 
 class DeliveryStatus(StrEnum):

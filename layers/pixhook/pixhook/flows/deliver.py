@@ -274,9 +274,9 @@ class Deliverer:
         made, response = self._send(delivery, content, now)
         if endpoint is not None and made.status == HTTPStatus.GONE:
             self.webhooks.put_endpoint(replace(endpoint, disabled_at=now, updated_at=now), instead_of=endpoint)
-        after = self._note(before, self._judged(delivery, made, response))
+        asked = _retry_after(response, now) if made.status in _SLOW_DOWN else None
+        after = self._note(before, self._judged(delivery, made, response, asked))
         if made.status in _SLOW_DOWN or response is None:
-            asked = _retry_after(response, now)
             seconds = QUIET_SECONDS if asked is None else asked
             self.webhooks.keep_quiet(delivery.account_id, _host(delivery), now + timedelta(seconds=seconds))
         return after
@@ -314,8 +314,10 @@ class Deliverer:
         status = response.status if response else None
         return DeliveryAttempt(at=now, duration_ms=duration_ms, status=status, error=error), response
 
-    def _judged(self, delivery: Delivery, made: DeliveryAttempt, response: HttpResponse | None) -> Delivery:
-        """The delivery after an attempt."""
+    def _judged(
+        self, delivery: Delivery, made: DeliveryAttempt, response: HttpResponse | None, asked: int | None
+    ) -> Delivery:
+        """The delivery after an attempt; `asked` is for how many seconds the receiver wants to be left alone."""
         after = replace(delivery, made=delivery.made + 1, attempts=(*delivery.attempts, made), next_attempt_at=None)
         if response is not None and response.is_success:
             return replace(after, status=DeliveryStatus.SUCCEEDED)
@@ -324,7 +326,6 @@ class Deliverer:
         waits = self.schedule[after.made - after.made_before - 1 :]
         if not waits:
             return _given_up(after, GivenUp.EXHAUSTED)
-        asked = _retry_after(response, made.at) if made.status in _SLOW_DOWN else None
         return replace(after, next_attempt_at=made.at + self._jittered(max(waits[0], asked or 0)))
 
     def _jittered(self, seconds: float) -> timedelta:
