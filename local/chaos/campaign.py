@@ -28,6 +28,7 @@ from local.chaos.clients import Client, Receipt
 from local.chaos.faults import Fault, FaultProxy, weather
 from local.chaos.invariants import Event, World
 from local.chaos.orders import Order, draw_orders
+from local.chaos.shops import Shop, opened
 from local.chaos.skipping import bring_messages_nearer, make_older
 from local.processes import free_port
 from local.simulators.client import Control
@@ -36,6 +37,8 @@ from local.subscriber import Subscriber, subscriber
 from local.waiting import wait_until
 from pixhook.aws.accounts import Accounts, Ledger
 from pixhook.aws.tasks import Tasks
+from pixhook.aws.webhooks import Webhooks
+from pixhook.flows.deliver import JITTER, QUIET_SECONDS
 from pixhook.lifecycle import is_terminal
 from pixhook.model import Task
 
@@ -54,6 +57,8 @@ READERS = 7
 TRIES = 4
 """After so many, where the template has 20 and 30, a message goes to the dead letters: else none would get there."""
 
+WEBHOOK_SCHEDULE = ",".join(["1"] * 9)
+
 FIRST_SKIP = timedelta(minutes=21)
 """In the midst of it: the deadlines of the first half come while the faults go on."""
 
@@ -65,6 +70,8 @@ _KILLS = 0.4
 """How often a function is killed when the weather changes."""
 _QUIET_SECONDS = 16.0
 """So long nothing has to happen before time is skipped: longer than most pauses between two tries."""
+_LAST_QUIET_SECONDS = QUIET_SECONDS * (1 + JITTER) + _QUIET_SECONDS
+"""And so long at the end: for a webhook whose receiver is left alone, time is not skipped."""
 
 
 @dataclass(kw_only=True)
@@ -84,6 +91,7 @@ class Found:
     redriven: int
     strangers: int
     """Callbacks of an account's URL that no task could be found for."""
+    webhooks_sent: int
     took: float
 
 
@@ -105,6 +113,7 @@ def campaign(folder: Path, *, seed: int, tasks: int, say: Callable[[str], None])
         port=port,
         simulators_port=0,
         simulators_options=("--delay", "0.3", "--time-scale", "0.01"),
+        parameters={"WebhookSchedule": WEBHOOK_SCHEDULE},
         functions_proxy=proxy.url,
         keeps_state=True,
         say=say,
@@ -146,7 +155,9 @@ class Campaign:
         self._sqs = info.client("sqs")
         self._dynamodb, accounts_table = info.client("dynamodb"), info.resource("AccountsTable")
         self._accounts = Accounts(self._dynamodb, accounts_table)
-        self._tasks = Tasks(self._dynamodb, info.tasks_table, Ledger(accounts_table), timedelta(days=30))
+        retention = timedelta(days=30)
+        self._tasks = Tasks(self._dynamodb, info.tasks_table, Ledger(accounts_table), retention)
+        self._webhooks = Webhooks(self._dynamodb, info.resource("WebhooksTable"), retention)
 
     def run(self, number: int) -> Found:
         """Orders so many tasks, and sees all of them to their end."""
@@ -161,15 +172,17 @@ class Campaign:
                 trust_env=False,
                 limits=httpx.Limits(max_keepalive_connections=0),  # MiniStack does not end while it is kept busy by one
             ) as api,
+            opened(shop := Shop(secret=api.get("/webhooks/secret").raise_for_status().json()["secret"])) as doors,
         ):
             simulators = Control(http)
-            orders = draw_orders(self._order_random, reference=f"{self._info.simulators_url}/references/cat.png")
+            reference = f"{self._info.simulators_url}/references/cat.png"
+            orders = draw_orders(self._order_random, reference=reference, doors=doors)
             self._say(f"{number} tasks are ordered under fire, {CLIENTS} at a time")
             receipts = self._under_fire(number, orders, Client(api, self._lines), simulators)
             self._proxy.have([])
             self._say("The faults have ended; the world goes on")
             self._go_on(until=began + SECONDS)
-            world = self._look(receipts, simulators)
+            world = self._look(receipts, simulators, shop)
             self._keep_logs()
         return Found(
             world=world,
@@ -181,6 +194,7 @@ class Campaign:
             killed=self._tally.killed,
             redriven=self._tally.redriven,
             strangers=self._tally.strangers,
+            webhooks_sent=sum(shop.came.values()),
             took=time.monotonic() - began,
         )
 
@@ -242,17 +256,18 @@ class Campaign:
 
     def _go_on(self, *, until: float) -> None:
         """Lets messages come and time pass until every task has ended and no message is left, or no time is."""
-        self._settle(until)
+        self._settle(until, _QUIET_SECONDS)
         for skip in LATER_SKIPS:
             if self._is_over() or time.monotonic() > until:
                 break
             left = sum(not is_terminal(task.status) for task in self._all_tasks())
             self._say(f"{left} tasks go on; {skip} are skipped")
             self._skip(skip)
-            self._settle(until)
+            self._settle(until, _QUIET_SECONDS)
+        self._settle(until, _LAST_QUIET_SECONDS)
 
-    def _settle(self, until: float) -> None:
-        """Until nothing has moved for a while."""
+    def _settle(self, until: float, quiet_seconds: float) -> None:
+        """Until nothing has moved for so long."""
         state, since = self._state(), time.monotonic()
 
         def is_settled() -> bool:
@@ -261,7 +276,7 @@ class Campaign:
             self._redrive()
             if (now := self._state()) != state:
                 state, since = now, time.monotonic()
-            return self._is_over() or time.monotonic() - since > _QUIET_SECONDS
+            return self._is_over() or time.monotonic() - since > quiet_seconds
 
         wait_until(is_settled, seconds=until - time.monotonic(), every=1)
 
@@ -377,19 +392,22 @@ class Campaign:
             found[queue.rpartition("/")[2]] = sum(int(answer["Attributes"][name]) for name in names)
         return found
 
-    def _look(self, receipts: list[Receipt], simulators: Control) -> World:
+    def _look(self, receipts: list[Receipt], simulators: Control, shop: Shop) -> World:
         """The world as it is now."""
         self._listen()
         account = self._accounts.get(self._info.account_id)
         assert account is not None
+        tasks = {task.id: task for task in self._all_tasks()}
         return World(
             receipts=receipts,
-            tasks={task.id: task for task in self._all_tasks()},
+            tasks=tasks,
             purchases={
                 receipt.order.number: sum(submit["accepted"] for submit in simulators.submits(receipt.order.prompt))
                 for receipt in receipts
             },
             events=self._events,
+            webhooks=shop.taken,
+            deliveries={task_id: self._webhooks.deliveries(task_id) for task_id in tasks},
             account=account,
             movements=self._accounts.movements(account.id, limit=100_000, cursor=None).items,
             images=self._stored(),

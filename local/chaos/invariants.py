@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from local.chaos.clients import Receipt
 from pixhook.lifecycle import is_terminal
-from pixhook.model import Account, Movement, MovementKind, Status, Task
+from pixhook.model import Account, Delivery, DeliveryStatus, Movement, MovementKind, Status, Task
 
 _OPERATORS = frozenset({MovementKind.GRANT, MovementKind.ADJUST})
 """What moves credits without a task."""
@@ -25,6 +25,7 @@ class Promise(StrEnum):
     """What clients and subscribers were told of an end is the end that the task has."""
     BOUGHT_ONCE = "nothing is bought twice"
     EVENTS = "each end is told, under one id"
+    WEBHOOKS = "and by webhook, where one was asked for"
     MONEY = "money is exact"
     IMAGES = "images are there"
     QUEUES = "queues are empty"
@@ -42,7 +43,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What matters of an event."""
+    """What matters of an event, on the bus or by webhook."""
 
     id: str
     status: str
@@ -58,6 +59,10 @@ class World:
     """By order, how many submits providers have accepted."""
     events: Mapping[str, Sequence[Event]]
     """By task, all that came."""
+    webhooks: Mapping[str, Sequence[Event]]
+    """By task, all that its client has taken, their signatures verified."""
+    deliveries: Mapping[str, Sequence[Delivery]]
+    """By task, what its log says of them."""
     account: Account
     movements: Sequence[Movement]
     images: Mapping[str, str]
@@ -77,6 +82,7 @@ def violations(world: World) -> list[Violation]:
         *_ends_that_differ(world),
         *_bought_twice(world),
         *_events_at_fault(world),
+        *_webhooks_at_fault(world),
         *_money_at_fault(world),
         *_images_missing(world),
         *_messages_left(world),
@@ -131,15 +137,36 @@ def _bought_twice(world: World) -> Iterator[Violation]:
 
 def _events_at_fault(world: World) -> Iterator[Violation]:
     for task in world.tasks.values():
-        events = world.events.get(task.id, ())
-        if not events:
-            yield Violation(Promise.EVENTS, task.id, "no event came")
-        if len({event.id for event in events}) > 1:
-            yield Violation(Promise.EVENTS, task.id, "its events have several ids")
-        for status in sorted({event.status for event in events} - {task.status}):
-            yield Violation(Promise.EVENTS, task.id, f"an event said {status}, and it is {task.status}")
+        yield from _told_wrongly(Promise.EVENTS, task, world.events.get(task.id, ()))
     for task_id in sorted(world.events.keys() - world.tasks.keys()):
         yield Violation(Promise.EVENTS, task_id, "an event came, and there is no such task")
+
+
+def _webhooks_at_fault(world: World) -> Iterator[Violation]:
+    for task in world.tasks.values():
+        webhooks = world.webhooks.get(task.id, ())
+        if task.request.callback_url is None:
+            if webhooks:
+                yield Violation(Promise.WEBHOOKS, task.id, "a webhook came that nobody asked for")
+            continue
+        yield from _told_wrongly(Promise.WEBHOOKS, task, webhooks)
+        if {event.id for event in webhooks} - {event.id for event in world.events.get(task.id, ())}:
+            yield Violation(Promise.WEBHOOKS, task.id, "a webhook has another id than the event")
+        logged = [delivery.status for delivery in world.deliveries.get(task.id, ())]
+        if logged != [DeliveryStatus.SUCCEEDED]:
+            yield Violation(
+                Promise.WEBHOOKS, task.id, f"of its delivery the log says: {', '.join(logged) or 'nothing'}"
+            )
+
+
+def _told_wrongly(promise: Promise, task: Task, events: Sequence[Event]) -> Iterator[Violation]:
+    """What is wrong with what was told of the task in one of the two ways."""
+    if not events:
+        yield Violation(promise, task.id, "its end was not told")
+    if len({event.id for event in events}) > 1:
+        yield Violation(promise, task.id, "its end was told under several ids")
+    for status in sorted({event.status for event in events} - {task.status}):
+        yield Violation(promise, task.id, f"it was told that it is {status}, and it is {task.status}")
 
 
 def _money_at_fault(world: World) -> Iterator[Violation]:

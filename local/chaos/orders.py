@@ -17,8 +17,25 @@ ROUTED_MODEL = "nano-banana-2"
 
 WELL_BEHAVED = "well-behaved"
 
+NOT_TOLD = "no webhook asked for"
+
 type Behaviour = dict[str, Any]
 """What the simulators' control API takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """Where webhooks are taken: at `/STATUS/TIMES/ORDER`, after so many were answered with this status, 0 for none.
+
+    There are two, because who gives no answer is left alone for a minute, and whoever has the same host with it.
+    """
+
+    lively: str
+    silent: str
+
+    def of(self, order: int, status: int, times: int) -> str:
+        """The URL for an order's webhooks."""
+        return f"{self.lively if status else self.silent}/{status}/{times}/{order}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +44,8 @@ class Order:
 
     number: int
     request: Mapping[str, Any]
+    reception: str
+    """What its webhook finds, in words."""
     misbehaviour: str
     """What its provider does wrong, in words."""
     behaviour: Behaviour
@@ -43,14 +62,14 @@ class Order:
         return str(self.request["prompt"])
 
 
-def draw_orders(random: Random, *, reference: str) -> Iterator[Order]:
+def draw_orders(random: Random, *, reference: str, doors: Doors) -> Iterator[Order]:
     """Orders without end, at all providers in turn and now and then at whichever takes it."""
     names = [*PROVIDERS, None]
     for number in count():
-        yield _order(random, number, names[number % len(names)], reference)
+        yield _order(random, number, names[number % len(names)], reference, doors)
 
 
-def _order(random: Random, number: int, provider: str | None, reference: str) -> Order:
+def _order(random: Random, number: int, provider: str | None, reference: str, doors: Doors) -> Order:
     request: dict[str, Any] = {
         "model": random.choice(models_of(provider)) if provider else ROUTED_MODEL,
         "prompt": f"a fox in the snow, order {number:05}.",
@@ -61,10 +80,14 @@ def _order(random: Random, number: int, provider: str | None, reference: str) ->
     if random.random() < 0.15:
         request["images"] = [reference]
     misbehaviour = random.choices(list(_MISBEHAVIOURS), [m.weight for m in _MISBEHAVIOURS.values()])[0]
+    reception = random.choices(list(_RECEPTIONS), [r.weight for r in _RECEPTIONS.values()])[0]
+    if times := _RECEPTIONS[reception].times:
+        request["callback_url"] = doors.of(number, _RECEPTIONS[reception].status, random.choice(times))
     has_key = random.random() < 0.7
     return Order(
         number=number,
         request=request,
+        reception=reception,
         misbehaviour=misbehaviour,
         behaviour=_MISBEHAVIOURS[misbehaviour].draw(random, provider),
         key=f"order-{number}" if has_key else None,
@@ -160,3 +183,25 @@ _MISBEHAVIOURS: Mapping[str, _Misbehaviour] = MappingProxyType(
     }
 )
 """By name, with how often each is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reception:
+    weight: int
+    status: int = 204
+    times: tuple[int, ...] = ()
+    """How often it may be that this is the answer, before the webhook is taken."""
+
+
+_RECEPTIONS: Mapping[str, _Reception] = MappingProxyType(
+    {
+        NOT_TOLD: _Reception(30),
+        "webhook taken at once": _Reception(40, times=(0,)),
+        "webhook failed first": _Reception(12, 500, (1, 2, 4)),
+        "webhook put off first": _Reception(6, 503, (1, 2)),
+        "webhook redirected first": _Reception(4, 302, (1, 2)),
+        "webhook not answered first": _Reception(3, 0, (1,)),
+        "webhook failed ten times": _Reception(5, 500, (10,)),
+    }
+)
+"""By name, what the webhooks of orders find; the ten times are all that one is tried, until it is redriven."""

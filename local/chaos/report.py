@@ -15,7 +15,8 @@ from local.chaos.invariants import Promise, Violation, credit_drift
 def report(found: Found, broken: Sequence[Violation], *, seed: int, console: Console) -> None:
     """Shows all that was found, and what is broken by name."""
     console.print(_faults(found))
-    console.print(_misbehaviours(found))
+    console.print(_table("What providers did", Counter(receipt.order.misbehaviour for receipt in found.world.receipts)))
+    console.print(_table("What clients did", Counter(receipt.order.reception for receipt in found.world.receipts)))
     console.print(_results(found, broken, seed))
     for violation in broken:
         console.print(f"[red]{violation.promise}[/]: {violation.name}: {violation.what}")
@@ -41,11 +42,11 @@ def _faults(found: Found) -> Table:
     return table
 
 
-def _misbehaviours(found: Found) -> Table:
-    table = Table(title="What providers did", title_justify="left")
+def _table(title: str, orders: Counter[str]) -> Table:
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     table.add_column("orders", justify="right")
-    for name, count in Counter(receipt.order.misbehaviour for receipt in found.world.receipts).most_common():
+    for name, count in orders.most_common():
         table.add_row(name, str(count))
     return table
 
@@ -83,6 +84,8 @@ def _results(found: Found, broken: Sequence[Violation], seed: int) -> Table:
         "of which, with skipped time": f"{len(skipped)} tasks; with it: {percentiles(skipped)}",
         "dead letters": f"{found.redriven} redriven, {found.strangers} of nobody's tasks deleted",
         "events": f"{sum(map(len, world.events.values()))} for {len(world.events)} tasks",
+        "webhooks": f"{sum(map(len, world.webhooks.values()))} taken for {len(world.webhooks)} tasks, of "
+        f"{found.webhooks_sent} sent",
         "images": str(len(world.images)),
         "bought twice": str(by_promise[Promise.BOUGHT_ONCE]),
         "lost": str(by_promise[Promise.NOTHING_IS_LOST]),

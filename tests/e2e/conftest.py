@@ -3,17 +3,17 @@
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import httpx
 import pytest
 
 from local.offers import models_of
+from local.receivers import Answer, Received, listening
 from local.simulators import PROVIDERS
 from local.simulators.client import Control
 from local.stack import ROOT, Stack, StackInfo
@@ -151,11 +151,11 @@ def gateway(stack: Stack) -> Iterator[Gateway]:
         yield gateway
 
 
-class Receiver:
+class Shop:
     """Somebody who is sent webhooks: notes them, and answers as it is told, by default with 204."""
 
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}/hooks"
+    def __init__(self) -> None:
+        self.url = ""
         self.received: list[tuple[bytes, dict[str, str]]] = []
         self.statuses: list[int] = []
         """What the next webhooks are answered with."""
@@ -163,30 +163,23 @@ class Receiver:
         """Until it is set, nobody is answered."""
         self.is_free.set()
 
+    def answer(self, webhook: Received) -> Answer:
+        """What is said to a webhook."""
+        self.received.append((webhook.body, dict(webhook.headers)))
+        self.is_free.wait(PATIENCE_SECONDS)
+        return Answer(self.statuses.pop(0) if self.statuses else 204)
+
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
-    """A receiver of webhooks that listens while the context lasts."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            found.received.append((body, {name.lower(): value for name, value in self.headers.items()}))
-            found.is_free.wait(PATIENCE_SECONDS)
-            with suppress(ConnectionError):
-                self.send_response(found.statuses.pop(0) if found.statuses else 204)
-                self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found = Receiver(server.server_address[1])
-        Thread(target=server.serve_forever, daemon=True).start()
+def opened() -> Iterator[Shop]:
+    """A shop that listens while the context lasts."""
+    shop = Shop()
+    with listening(shop.answer) as url:
+        shop.url = f"{url}/hooks"
         try:
-            yield found
+            yield shop
         finally:
-            found.is_free.set()
-            server.shutdown()
+            shop.is_free.set()
 
 
 @pytest.fixture

@@ -11,19 +11,19 @@ from standardwebhooks.webhooks import Webhook
 
 from local.stack import ROOT
 from local.waiting import wait_until
-from tests.e2e.conftest import PATIENCE_SECONDS, Gateway, Receiver, receiver
+from tests.e2e.conftest import PATIENCE_SECONDS, Gateway, Shop, opened
 
 NODE = ROOT / ".local" / "venvs" / "node" / "bin" / "node"
 
 
 @pytest.fixture
-def shop() -> Iterator[Receiver]:
-    """A receiver."""
-    with receiver() as found:
+def shop() -> Iterator[Shop]:
+    """Somebody who is sent webhooks."""
+    with opened() as found:
         yield found
 
 
-def has_received(shop: Receiver, count: int) -> bool:
+def has_received(shop: Shop, count: int) -> bool:
     return wait_until(lambda: len(shop.received) >= count, seconds=PATIENCE_SECONDS)
 
 
@@ -42,7 +42,7 @@ def verified_in_javascript(secret: str, body: bytes, headers: dict[str, str]) ->
 
 
 def test_webhook_is_verified_by_the_schemes_own_libraries_during_a_rotation_too(
-    gateway: Gateway, prompt: str, shop: Receiver
+    gateway: Gateway, prompt: str, shop: Shop
 ) -> None:
     before = gateway.api.get("/webhooks/secret").raise_for_status().json()["secret"]
     task = gateway.submit(model="nano-banana-2", prompt=prompt, callback_url=shop.url)
@@ -63,7 +63,7 @@ def test_webhook_is_verified_by_the_schemes_own_libraries_during_a_rotation_too(
     assert json.loads(first[0]) == event["detail"]
 
 
-def test_receiver_that_fails_nine_times_is_reached_at_the_tenth(gateway: Gateway, prompt: str, shop: Receiver) -> None:
+def test_receiver_that_fails_nine_times_is_reached_at_the_tenth(gateway: Gateway, prompt: str, shop: Shop) -> None:
     shop.statuses = [500] * 9
     task = gateway.submit(model="nano-banana-2", prompt=prompt, callback_url=shop.url)
 
@@ -75,9 +75,9 @@ def test_receiver_that_fails_nine_times_is_reached_at_the_tenth(gateway: Gateway
     assert len({headers["webhook-id"] for _, headers in shop.received}) == 1
 
 
-def test_receiver_that_hangs_holds_up_nobody_else(gateway: Gateway, prompt: str, shop: Receiver) -> None:
+def test_receiver_that_hangs_holds_up_nobody_else(gateway: Gateway, prompt: str, shop: Shop) -> None:
     """While webhooks wait for one receiver's answer, another's come through: measured by their own log."""
-    with receiver() as other:
+    with opened() as other:
         shop.is_free.clear()
         urls = [shop.url, other.url] * 8
         tasks = [gateway.submit(model="nano-banana-2", prompt=prompt, callback_url=url)["id"] for url in urls]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -13,18 +14,36 @@ import pytest
 from local.chaos.clients import Receipt
 from local.chaos.faults import SERVICES, Fault, Rule, can_happen, weather
 from local.chaos.invariants import Event, Promise, World, credit_drift, violations
-from local.chaos.orders import Order, draw_orders
+from local.chaos.orders import NOT_TOLD, Doors, Order, draw_orders
 from local.chaos.report import percentiles
+from local.chaos.shops import Shop
 from local.chaos.skipping import bring_messages_nearer
+from local.receivers import Received
 from local.simulators import PROVIDERS
 from local.simulators.behaviours import Behaviour
-from pixhook.model import ErrorCode, Failure, Image, Movement, MovementKind, Status, Task
+from pixhook.flows.deliver import new_delivery, new_secret
+from pixhook.model import (
+    Delivery,
+    DeliveryStatus,
+    ErrorCode,
+    EventType,
+    Failure,
+    Image,
+    Movement,
+    MovementKind,
+    Status,
+    Task,
+)
+from pixhook.signatures import signed_headers
 from tests.support.builders import ACCOUNT_ID, NOW, a_request, a_task, an_account
 
 PRICE = 5
+WEBHOOK = Event(id="evt_tsk_1", status="canceled")
 GRANTED = 100
 KEY = "images/tsk_0/0.png"
 REFERENCE = "http://127.0.0.1/references/cat.png"
+DOORS = Doors(lively="http://127.0.0.1:1", silent="http://127.0.0.1:2")
+SECRET = new_secret()
 
 
 def seeded(seed: int) -> Random:
@@ -35,6 +54,7 @@ def an_order(number: int) -> Order:
     return Order(
         number=number,
         request={"model": "nano-banana-2", "prompt": f"order {number}."},
+        reception="no webhook asked for",
         misbehaviour="well-behaved",
         behaviour={},
         key=f"order-{number}",
@@ -49,17 +69,26 @@ def task_of(number: int, status: Status, **changes: Any) -> Task:
     return a_task(id=f"tsk_{number}", status=status, request=request, credits=PRICE, **changes)
 
 
+def with_callback(task: Task) -> Task:
+    return replace(task, request=replace(task.request, callback_url=DOORS.of(0, 204, 0)))
+
+
+def a_delivery(status: DeliveryStatus) -> Delivery:
+    delivery = new_delivery("tsk_1", ACCOUNT_ID, WEBHOOK.id, EventType.FAILED, DOORS.of(0, 204, 0), None, NOW)
+    return replace(delivery, status=status)
+
+
 def a_movement(kind: MovementKind, moved: int, source: str) -> Movement:
     return Movement(kind=kind, credits=moved, at=NOW, source=source)
 
 
 def a_world() -> World:
-    """A completed task, a canceled one, and one that was refused; all is well."""
+    """A completed task, a canceled one that its client is told of, and one that was refused; all is well."""
     image = Image(bucket="images", key=KEY, sha256="a1", size=1, content_type="image/png", width=1, height=1)
     failure = Failure(code=ErrorCode.PROVIDER_UNAVAILABLE, message="no")
     tasks = [
         task_of(0, Status.COMPLETED, images=(image,)),
-        task_of(1, Status.CANCELED),
+        with_callback(task_of(1, Status.CANCELED)),
         task_of(2, Status.FAILED, failure=failure),
     ]
     movements = [
@@ -78,6 +107,8 @@ def a_world() -> World:
         tasks={task.id: task for task in tasks},
         purchases={0: 1, 1: 1, 2: 0},
         events={task.id: [Event(id=f"evt_{task.id}", status=task.status)] for task in tasks},
+        webhooks={"tsk_1": [WEBHOOK, WEBHOOK]},
+        deliveries={"tsk_1": [a_delivery(status=DeliveryStatus.SUCCEEDED)]},
         account=an_account(balance=GRANTED - PRICE),
         movements=movements,
         images={KEY: "a1"},
@@ -184,6 +215,28 @@ BROKEN: dict[str, tuple[Callable[[World], World], Promise, str]] = {
         Promise.EVENTS,
         "tsk_9",
     ),
+    "no webhook": (lambda w: replace(w, webhooks={}), Promise.WEBHOOKS, "tsk_1"),
+    "a webhook that nobody asked for": (
+        lambda w: replace(w, webhooks={**w.webhooks, "tsk_0": w.events["tsk_0"]}),
+        Promise.WEBHOOKS,
+        "tsk_0",
+    ),
+    "a webhook with an id of its own": (
+        lambda w: replace(w, webhooks={"tsk_1": [replace(WEBHOOK, id="evt_9")]}),
+        Promise.WEBHOOKS,
+        "tsk_1",
+    ),
+    "a webhook of another end": (
+        lambda w: replace(w, webhooks={"tsk_1": [replace(WEBHOOK, status="failed")]}),
+        Promise.WEBHOOKS,
+        "tsk_1",
+    ),
+    "a webhook that came, and a log that does not say so": (
+        lambda w: replace(w, deliveries={"tsk_1": [a_delivery(status=DeliveryStatus.PENDING)]}),
+        Promise.WEBHOOKS,
+        "tsk_1",
+    ),
+    "a webhook without a log": (lambda w: replace(w, deliveries={}), Promise.WEBHOOKS, "tsk_1"),
     "a balance that is not the sum": (lambda w: with_balance(w, GRANTED), Promise.MONEY, ACCOUNT_ID),
     "tasks under way that are none": (
         lambda w: replace(w, account=replace(w.account, tasks_in_flight=1)),
@@ -242,20 +295,47 @@ def test_percentiles_are_of_all_values_in_whatever_order() -> None:
 def test_a_seed_draws_the_same_orders_and_the_same_weather_again() -> None:
     def drawn(seed: int) -> tuple[list[Order], list[tuple[Rule, ...]]]:
         random = seeded(seed)
-        return list(islice(draw_orders(random, reference=REFERENCE), 50)), [weather(random) for _ in range(5)]
+        return list(islice(draw_orders(random, reference=REFERENCE, doors=DOORS), 50)), [
+            weather(random) for _ in range(5)
+        ]
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
 
 
 def test_orders_are_for_all_providers_and_their_misbehaviour_is_one_that_simulators_know() -> None:
-    orders = list(islice(draw_orders(seeded(1), reference=REFERENCE), 500))
+    orders = list(islice(draw_orders(seeded(1), reference=REFERENCE, doors=DOORS), 500))
     assert {order.request.get("provider") for order in orders} == {*PROVIDERS, None}
     assert len({order.prompt for order in orders}) == len(orders)
     assert any(order.key for order in orders)
     assert any(order.cancels_after is not None for order in orders)
     for order in orders:
         Behaviour.model_validate_json(json.dumps(order.behaviour))
+
+
+def test_webhooks_are_asked_for_by_some_orders_each_with_what_it_finds_in_its_url() -> None:
+    orders = list(islice(draw_orders(seeded(1), reference=REFERENCE, doors=DOORS), 500))
+    urls = [order.request.get("callback_url") for order in orders]
+    assert len(set(urls)) == sum(url is not None for url in urls) + 1
+    for order, url in zip(orders, urls, strict=True):
+        assert (url is None) is (order.reception == NOT_TOLD)
+    assert {str(url).split("/")[2:4] == ["127.0.0.1:2", "0"] for url in urls} == {True, False}
+
+
+def test_webhook_is_taken_once_it_is_signed_and_what_its_url_wants_first_has_happened() -> None:
+    shop = Shop(secret=SECRET)
+    document = {"task_id": "tsk_1", "status": "failed"}
+    body = json.dumps(document).encode()
+
+    def answer(path: str, secret: str) -> int | None:
+        headers = signed_headers("evt_1", body, datetime.now(UTC), [secret])
+        return shop.answer(Received(path=path, headers=headers, body=body)).status
+
+    assert answer("/500/0/7", new_secret()) == 401
+    assert [answer("/503/2/7", SECRET) for _ in range(3)] == [503, 503, 204]
+    assert shop.taken == {"tsk_1": [Event(id="evt_1", status="failed")]}
+    assert shop.came == {"tsk_1": 3}
+    assert answer("/0/4/7", SECRET) is None
 
 
 def test_every_fault_comes_with_some_weather_and_none_that_its_service_cannot_have() -> None:
