@@ -43,6 +43,8 @@ _TASK = {
     "provider": "apixo",
     "credits": 5,
     "credits_refunded": 0,
+    "progress": None,
+    "estimated_end_at": None,
     "created_at": "2026-03-01T12:00:00.000Z",
     "updated_at": "2026-03-01T12:00:41.388Z",
     "processing_at": "2026-03-01T12:00:01.204Z",
@@ -65,6 +67,8 @@ _TASK = {
 }
 _QUEUED = _TASK | {
     "status": "processing",
+    "provider": "gempix2",
+    "estimated_end_at": "2026-03-01T12:00:31.204Z",
     "updated_at": _TASK["processing_at"],
     "storing_at": None,
     "ended_at": None,
@@ -73,6 +77,7 @@ _QUEUED = _TASK | {
 _CANCELED = _QUEUED | {
     "status": "canceled",
     "credits_refunded": 5,
+    "estimated_end_at": None,
     "updated_at": "2026-03-01T12:00:09.000Z",
     "ended_at": "2026-03-01T12:00:09.000Z",
     "error": {

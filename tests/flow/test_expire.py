@@ -1,12 +1,13 @@
 """The deadline: whatever else is lost, a task ends, and what it did not yield is given back."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from pixhook.documents import moment_text
 from pixhook.flows.expire import (
     DEADLINE_SECONDS,
     EXTENDED_SECONDS,
@@ -99,6 +100,33 @@ def test_task_that_still_runs_is_looked_at_again_until_it_has_had_enough_time(
     assert (ended.status, ended.failure and ended.failure.code) == (Status.FAILED, ErrorCode.TIMEOUT)
     assert balance(world) - before == task.credits
     assert len(world.upstream.requests) == 3
+
+
+def test_how_far_a_task_is_can_be_seen_where_its_provider_says_so(world: World) -> None:
+    task = world.accepted(provider="gempix2ai")
+    world.upstream.answer = saying(EVERYONE["gempix2ai"], "processing")
+
+    when_due(world, EVERYONE["gempix2ai"])
+
+    document = world.get(f"/images/{task.id}").document
+    read_at = datetime.fromisoformat(document["updated_at"])
+    assert (document["progress"], document["estimated_end_at"]) == (50, moment_text(read_at + timedelta(seconds=30)))
+    world.complete(task)
+    document = world.get(f"/images/{task.id}").document
+    assert (document["status"], document["progress"], document["estimated_end_at"]) == ("completed", None, None)
+
+
+def test_task_whose_progress_could_not_be_noted_is_looked_at_again_all_the_same(world: World) -> None:
+    task = world.accepted(provider="gempix2ai")
+    world.upstream.requests.clear()
+    world.upstream.answer = saying(EVERYONE["gempix2ai"], "processing")
+
+    with world.refusing("UpdateItem"):
+        when_due(world, EVERYONE["gempix2ai"])
+
+    assert world.get(f"/images/{task.id}").document["progress"] is None
+    assert world.deadlines()[-1] == LOOK_AGAIN_SECONDS
+    assert len(world.upstream.requests) == 1
 
 
 def test_task_that_cannot_be_read_now_is_looked_at_again(world: World, dialect: Dialect, task: Task) -> None:

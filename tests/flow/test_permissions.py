@@ -12,6 +12,7 @@ from pixhook import runtime
 from pixhook.aws.breakers import CONFIG
 from pixhook.aws.outcomes import MAX_INLINE_BYTES
 from pixhook.callbacks import ACCOUNT, callback_url
+from pixhook.flows.expire import DEADLINE_SECONDS
 from pixhook.model import Outcome, OutcomeState, Task
 from tests.conftest import SETTINGS
 from tests.flow.cloud import aws, bury
@@ -212,13 +213,18 @@ def deadlines(world: World) -> None:
     world.upstream.answer = world.upstream._accept
     early = world.accepted()
     world.deadlines_come()  # before its time: it is put back
+    running = world.accepted(provider="gempix2ai")
+    world.upstream.answer = lambda _: httpx.Response(200, json=EVERYONE["gempix2ai"].status("processing"))
+    world.time_passes(beyond=timedelta(seconds=DEADLINE_SECONDS))
+    world.deadlines_come()
+    world.upstream.answer = world.upstream._accept
     late = world.accepted(provider="gptimage2api")
     told(world, late, *(f"https://images.example/{number}/{'x' * 2000}" for number in range(200)))
     world.time_passes(beyond=timedelta(hours=2))
     runtime.secrets.cache_clear()
     world.deadlines_come()
     world.upstream.answer = world.upstream._accept
-    assert {early.account_id, late.account_id} == {ACCOUNT_ID}
+    assert {early.account_id, running.account_id, late.account_id} == {ACCOUNT_ID}
 
 
 def told(world: World, task: Task, *images: str) -> None:

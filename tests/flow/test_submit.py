@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -9,12 +10,13 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from pixhook.aws import dynamodb
+from pixhook.documents import moment_text
 from pixhook.flows.requests import MAX_BODY_BYTES, MAX_FREE_FORM_BYTES
 from pixhook.model import ErrorCode, Outcome, OutcomeState, Status
 from pixhook.problems import CONTENT_TYPE
 from tests.conftest import SETTINGS
 from tests.flow.cloud import ServiceAnswer, aws, service_error
-from tests.flow.dialects import WORDS, Dialect
+from tests.flow.dialects import EVERYONE, WORDS, Dialect
 from tests.flow.outside import Provider
 from tests.flow.world import CALLBACK_KEY, PROVIDER_KEYS, Answer, World
 from tests.support.builders import ACCOUNT_ID, a_body, a_picture
@@ -64,6 +66,17 @@ def test_accepted_request_is_answered_with_its_task(world: World, dialect: Diale
         answer.document.items() >= {**body, "id": task.id, "status": "processing", "files": [], "error": None}.items()
     )
     assert world.get(f"/images/{task.id}").document == answer.document
+
+
+def test_when_it_will_be_done_is_told_as_the_provider_says(world: World) -> None:
+    dialect = EVERYONE["gempix2"]
+    world.upstream.answer = lambda _: httpx.Response(200, json=dialect.accepted())
+
+    accepted = world.submit(a_body(model=dialect.model, provider=dialect.name)).document
+
+    in_half_a_minute = datetime.fromisoformat(accepted["processing_at"]) + timedelta(seconds=30)
+    assert accepted["estimated_end_at"] == moment_text(in_half_a_minute)
+    assert world.get(f"/images/{accepted['id']}").document == accepted
 
 
 def test_task_is_written_before_anything_is_sent(world: World, dialect: Dialect) -> None:

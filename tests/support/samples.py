@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pixhook.model import HttpResponse, Json, Outcome
 from pixhook.providers import PROVIDERS
+from pixhook.providers.base import Accepted
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
@@ -37,7 +38,7 @@ class Sample:
     def __str__(self) -> str:
         return f"{self.provider}-{self.case}" + (f"-{self.variant}" if self.variant else "")
 
-    def read(self) -> str | Outcome:
+    def read(self) -> Accepted | Outcome:
         """What the provider's adapter makes of it; raises what the adapter raises."""
         provider = PROVIDERS[self.provider]
         if self.kind == "callback":

@@ -63,6 +63,8 @@ def test_a_task_shows_its_request_and_where_it_stands() -> None:
         "provider": "apixo",
         "credits": 5,
         "credits_refunded": 0,
+        "progress": None,
+        "estimated_end_at": None,
         "created_at": "2026-03-01T12:00:00.000Z",
         "updated_at": "2026-03-01T12:00:00.000Z",
         "ended_at": None,

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Literal, NotRequired, TypedDict, cast
 
+from pixhook.lifecycle import UNDER_WAY
 from pixhook.model import (
     Account,
     AdminRequest,
@@ -76,7 +77,10 @@ class _Asked(TypedDict, total=False):
 
 
 class TaskDocument(_Asked):
-    """An image on its way, or what became of it; of the request, what was asked for."""
+    """An image on its way, or what became of it; of the request, what was asked for.
+
+    `progress`, in percent, and `estimated_end_at` are what the provider has said last, if it says anything of the kind.
+    """
 
     id: str
     status: Status
@@ -85,6 +89,8 @@ class TaskDocument(_Asked):
     provider: str
     credits: int
     credits_refunded: int
+    progress: int | None
+    estimated_end_at: Moment | None
     created_at: Moment
     updated_at: Moment
     processing_at: Moment | None
@@ -265,6 +271,7 @@ class DeliveryList(TypedDict):
 
 def task_document(task: Task) -> TaskDocument:
     """The task as `POST /images` and `GET /images/{id}` answer it."""
+    is_under_way = task.status in UNDER_WAY
     asked = {name: value for name, value in asdict(task.request).items() if value not in (None, "", {}, ())}
     return {
         "id": task.id,
@@ -275,6 +282,8 @@ def task_document(task: Task) -> TaskDocument:
         "provider": task.provider,
         "credits": task.credits,
         "credits_refunded": task.credits if task.status in _REFUNDED else 0,
+        "progress": task.progress if is_under_way else None,
+        "estimated_end_at": _moment(task.estimated_end_at) if is_under_way else None,
         "created_at": moment_text(task.created_at),
         "updated_at": moment_text(task.updated_at),
         "processing_at": _moment(task.processing_at),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 from pixhook.plans import PLANS, Limits
 
@@ -160,12 +160,25 @@ class Task:
     failure: Failure | None = None
     native_charge: str | None = None
     """What the provider says it charged, verbatim and in its own unit."""
+    progress: int | None = None
+    """Percent, as the provider has said last, if it does."""
+    estimated_end_at: datetime | None = None
+    """When the provider thinks that it will be done, if it says so."""
     processing_at: datetime | None = None
     storing_at: datetime | None = None
     ended_at: datetime | None = None
     published_at: datetime | None = None
     deleted_at: datetime | None = None
     """When the client had its images and its request erased."""
+
+
+class Learnt(TypedDict, total=False):
+    """What a provider's word may add to a task, by the names of `Task`; None adds nothing."""
+
+    ref: str | None
+    native_charge: str | None
+    progress: int | None
+    estimated_end_at: datetime | None
 
 
 class OutcomeState(StrEnum):
@@ -181,7 +194,7 @@ class OutcomeState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a provider told us of a task. A callback and a status read that say the same are equal."""
+    """What a provider told us of a task. A callback and a status read that say the same end are equal."""
 
     state: OutcomeState
     ref: str | None = None
@@ -189,6 +202,10 @@ class Outcome:
     """Where the images are: URLs, or data URIs that hold them."""
     failure: Failure | None = None
     native_charge: str | None = None
+    progress: int | None = None
+    """Percent; of one that is running, and so is"""
+    estimated_seconds: int | None = None
+    """how long it will still take."""
 
     @property
     def is_final(self) -> bool:

@@ -31,13 +31,15 @@ class Breakers:
     def __init__(self, dynamodb: "DynamoDBClient", table: str) -> None:
         self._store = CircuitBreakerDynamoDBPersistence(table_name=table, boto3_client=dynamodb)
 
-    def call(self, provider: str, ask: "Callable[[], str]") -> str:
+    def call[Result](self, provider: str, ask: "Callable[[], Result]") -> Result:
         """What `ask` gives; its errors come out as they are.
 
         Raises:
             NotAsked: it was not called, because its circuit is open.
         """
-        guarded: Callable[[], str] = circuit_breaker(name=provider, persistence_store=self._store, config=CONFIG)(ask)
+        guarded: Callable[[], Result] = circuit_breaker(name=provider, persistence_store=self._store, config=CONFIG)(
+            ask
+        )
         try:
             return guarded()
         except CircuitBreakerOpenError as error:

@@ -6,7 +6,7 @@ A task begins and ends in a transaction with its account's balance, so that neit
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -33,6 +33,7 @@ from pixhook.model import (
     Image,
     ImageRequest,
     Json,
+    Learnt,
     Movement,
     MovementKind,
     Page,
@@ -192,15 +193,13 @@ class Tasks:
         found = answer["Items"]
         return self.get(plain(found[0])["task_id"]) if found else None
 
-    def move(
-        self, task: Task, to: Status, now: datetime, *, ref: str | None = None, native_charge: str | None = None
-    ) -> Task | None:
+    def move(self, task: Task, to: Status, now: datetime, **learnt: Unpack[Learnt]) -> Task | None:
         """The task after its move `to` another status; None where it no longer stood where it may move from.
 
         Raises:
             StoreUnavailable: whether it moved is not known.
         """
-        return self._update(task.id, _moved(task, to, now, ref, native_charge), only_from=sources(to))
+        return self._update(task.id, _moved(task, to, now, learnt), only_from=sources(to))
 
     def end(
         self,
@@ -208,17 +207,16 @@ class Tasks:
         to: Status,
         now: datetime,
         *,
-        ref: str | None = None,
-        native_charge: str | None = None,
         images: tuple[Image, ...] = (),
         failure: Failure | None = None,
+        **learnt: Unpack[Learnt],
     ) -> Task | None:
         """The task after its end, its price settled or given back; None where it no longer stood where it may end so.
 
         Raises:
             StoreUnavailable: whether it ended is not known.
         """
-        changes = _moved(task, to, now, ref, native_charge) | {
+        changes = _moved(task, to, now, learnt) | {
             "ended_at": text(now),
             # Not before its end: with a task that goes on, DynamoDB would delete what its account is owed.
             "expires_at": int((now + self._retention).timestamp()),
@@ -255,11 +253,9 @@ class Tasks:
         }
         return self._update(task.id, changes, only_from=frozenset({Status.QUEUED})) is not None
 
-    def note(
-        self, task: Task, now: datetime, *, ref: str | None = None, native_charge: str | None = None
-    ) -> Task | None:
-        """The task, which has ended, with what was learnt of it afterwards. Raises `StoreUnavailable`."""
-        return self._update(task.id, _moved(task, task.status, now, ref, native_charge), frozenset({task.status}))
+    def note(self, task: Task, now: datetime, **learnt: Unpack[Learnt]) -> Task | None:
+        """The task with what was learnt of it; None where it stands elsewhere by now. Raises `StoreUnavailable`."""
+        return self._update(task.id, _moved(task, task.status, now, learnt), frozenset({task.status}))
 
     def erase(self, task: Task, now: datetime) -> None:
         """Writes what is left of the task, which has ended. Raises `StoreUnavailable`: whether it was is not known."""
@@ -317,14 +313,15 @@ def _key_of(account_id: str, cursor: str, first: str, last: str) -> "dict[str, A
     return {"account_id": account_id, "created_at": created_at, "task_id": task_id}
 
 
-def _moved(task: Task, to: Status, now: datetime, ref: str | None, native_charge: str | None) -> "dict[str, Json]":
-    changes = {"status": to, "updated_at": text(now)}
+def _moved(task: Task, to: Status, now: datetime, learnt: Learnt) -> "dict[str, Json]":
+    changes: dict[str, Json] = {"status": to, "updated_at": text(now)}
     if to is not task.status and to in GOING_ON:
         changes[f"{to}_at"] = text(now)
-    if ref is not None:
-        changes |= {"ref": ref, "upstream": _upstream(task.provider, ref)}
-    if native_charge is not None:
-        changes["native_charge"] = native_charge
+    for name, value in learnt.items():
+        if value is not None:
+            changes[name] = text(value) if isinstance(value, datetime) else value
+    if "ref" in changes:
+        changes["upstream"] = _upstream(task.provider, changes["ref"])
     return changes
 
 
@@ -362,6 +359,8 @@ def _task(item: "Mapping[str, Any]") -> Task:
         images=tuple(_image(image) for image in item.get("images", ())),
         failure=_failure(item["failure"]) if "failure" in item else None,
         native_charge=item.get("native_charge"),
+        progress=int(item["progress"]) if "progress" in item else None,
+        estimated_end_at=moment(item.get("estimated_end_at")),
         processing_at=moment(item.get("processing_at")),
         storing_at=moment(item.get("storing_at")),
         ended_at=moment(item.get("ended_at")),

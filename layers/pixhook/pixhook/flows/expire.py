@@ -7,13 +7,13 @@ nothing: each task has one from before it begins.
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Protocol, Unpack
 
 from pixhook.errors import SecretMisconfigured, StoreUnavailable
 from pixhook.flows.status import StatusRead, timed_out
 from pixhook.lifecycle import UNDER_WAY
-from pixhook.model import OutcomeMessage, Task
+from pixhook.model import Learnt, Outcome, OutcomeMessage, Task
 from pixhook.providers import PROVIDERS
 
 DEADLINE_SECONDS = 900
@@ -35,6 +35,7 @@ class Tasks(Protocol):
     """What expiring asks of the task store."""
 
     def get(self, task_id: str) -> Task | None: ...
+    def note(self, task: Task, now: datetime, **learnt: Unpack[Learnt]) -> Task | None: ...
 
 
 class Outcomes(Protocol):
@@ -62,6 +63,18 @@ def _read(task: Task, read: Callable[[Task], StatusRead]) -> StatusRead:
     except (SecretMisconfigured, StoreUnavailable) as error:
         _log.warning("provider not asked", extra={"provider": task.provider, "reason": str(error)})
         return StatusRead()
+
+
+def _note(task: Task, outcome: Outcome, tasks: Tasks, now: datetime) -> None:
+    """Notes how far the task is, if its provider says so. It only describes: nothing is done again over it."""
+    seconds = outcome.estimated_seconds
+    estimated_end_at = None if seconds is None else now + timedelta(seconds=seconds)
+    if outcome.progress is None and estimated_end_at is None:
+        return
+    try:
+        tasks.note(task, now, progress=outcome.progress, estimated_end_at=estimated_end_at)
+    except StoreUnavailable as error:
+        _log.warning("progress not noted", extra={"reason": str(error)})
 
 
 def expire(
@@ -92,6 +105,8 @@ def expire(
     if outcome is None or not outcome.is_final:
         if ask and age < EXTENDED_SECONDS:
             deadlines.put(task_id, max(LOOK_AGAIN_SECONDS, found.retry_after or 0))
+            if outcome is not None:
+                _note(task, outcome, tasks, clock())
             return
         outcome = timed_out(task, int(age))
     _log.warning("deadline", extra={"provider": task.provider, "ref": task.ref, "state": outcome.state})

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from pixhook.documents import event_detail, event_type
 from pixhook.errors import ImageRejected, ImageUnavailable, NotAnImage, NotConfirmed, StoreUnavailable, TaskUnknown
 from pixhook.flows.status import StatusRead
 from pixhook.lifecycle import advance, is_foreign, is_terminal
 from pixhook.measured import MeasuredImage, from_data_uri, is_data_uri
-from pixhook.model import ErrorCode, Failure, Image, Json, OutcomeMessage, Status, Task
+from pixhook.model import ErrorCode, Failure, Image, Json, Learnt, OutcomeMessage, Status, Task
 
 COPY_FOR = timedelta(hours=4)
 """For so long an image is tried that cannot be had or stored; then its task fails."""
@@ -50,21 +50,18 @@ class Tasks(Protocol):
 
     def get(self, task_id: str) -> Task | None: ...
     def find(self, provider: str, ref: str) -> Task | None: ...
-    def move(
-        self, task: Task, to: Status, now: datetime, *, ref: str | None = None, native_charge: str | None = None
-    ) -> Task | None: ...
+    def move(self, task: Task, to: Status, now: datetime, **learnt: Unpack[Learnt]) -> Task | None: ...
     def end(
         self,
         task: Task,
         to: Status,
         now: datetime,
         *,
-        ref: str | None = None,
-        native_charge: str | None = None,
         images: tuple[Image, ...] = (),
         failure: Failure | None = None,
+        **learnt: Unpack[Learnt],
     ) -> Task | None: ...
-    def note(self, task: Task, now: datetime, *, native_charge: str | None = None) -> Task | None: ...
+    def note(self, task: Task, now: datetime, **learnt: Unpack[Learnt]) -> Task | None: ...
     def mark_published(self, task: Task, now: datetime) -> None: ...
 
 
@@ -178,14 +175,13 @@ class Finisher:
             _log.warning("outcome of another task", extra={"ref": task.ref, "foreign_ref": outcome.ref})
             return task
         target = advance(task, outcome)
+        learnt: Learnt = {"ref": outcome.ref, "native_charge": outcome.native_charge}
         if target in {Status.FAILED, Status.CANCELED}:
-            return self._end(
-                task, target, ref=outcome.ref, native_charge=outcome.native_charge, failure=outcome.failure
-            )
+            return self._end(task, target, failure=outcome.failure, **learnt)
         if target is not Status.STORING:
             return task
         if task.status is not Status.STORING:
-            moved = self.tasks.move(task, target, self.clock(), ref=outcome.ref, native_charge=outcome.native_charge)
+            moved = self.tasks.move(task, target, self.clock(), **learnt)
             task = moved or self.tasks.get(task.id) or task
         if task.status is not Status.STORING:
             return task  # somebody else was faster and took it elsewhere

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from ulid import ULID
 
@@ -49,6 +49,7 @@ from pixhook.model import (
     HttpResponse,
     ImageRequest,
     Json,
+    Learnt,
     Outcome,
     OutcomeMessage,
     OutcomeState,
@@ -57,7 +58,7 @@ from pixhook.model import (
 )
 from pixhook.plans import PROVIDER_OPTIONS
 from pixhook.providers import PROVIDERS
-from pixhook.providers.base import Polling
+from pixhook.providers.base import Accepted, Polling
 from pixhook.redaction import redacted
 
 SEND_SECONDS = 20.0
@@ -84,9 +85,9 @@ class Tasks(Protocol):
 
     def add(self, task: Task, *, tasks_in_flight: int) -> Task | None: ...
     def get(self, task_id: str) -> Task | None: ...
-    def move(self, task: Task, to: Status, now: datetime, *, ref: str | None = None) -> Task | None: ...
+    def move(self, task: Task, to: Status, now: datetime, **learnt: Unpack[Learnt]) -> Task | None: ...
     def reroute(self, task: Task, now: datetime) -> bool: ...
-    def note(self, task: Task, now: datetime, *, ref: str | None = None) -> Task | None: ...
+    def note(self, task: Task, now: datetime, **learnt: Unpack[Learnt]) -> Task | None: ...
 
 
 class Pollers(Protocol):
@@ -110,7 +111,7 @@ class Deadlines(Protocol):
 class Breakers(Protocol):
     """What submitting asks of the circuit breakers: to make a call, or `NotAsked`."""
 
-    def call(self, provider: str, ask: Callable[[], str]) -> str: ...
+    def call(self, provider: str, ask: Callable[[], Accepted]) -> Accepted: ...
 
 
 def new_task_id(now: datetime) -> str:
@@ -259,7 +260,7 @@ class Submitter:
         """The task, accepted or unclear; or why this provider does not take it."""
         name = task.provider
         try:
-            ref = self.breakers.call(name, lambda: self._ask(candidate, task, time_left))
+            accepted = self.breakers.call(name, lambda: self._ask(candidate, task, time_left))
         except NotAsked as error:
             _log.warning("provider not asked", extra={"provider": name, "reason": str(error)})
             return _in_trouble(f"{name} was not asked: {error}.")
@@ -271,10 +272,10 @@ class Submitter:
         except (NoAnswer, ProviderUnclear) as error:
             _log.warning("submit unclear", extra={"provider": name, "reason": str(error)})
             return task
-        return self._accepted(task, ref)
+        return self._accepted(task, accepted)
 
-    def _ask(self, candidate: "_Candidate", task: Task, time_left: Callable[[], float]) -> str:
-        """The provider's id of the task. Raises as `Provider.parse_submit`, `NoAnswer`, and `NotAsked`."""
+    def _ask(self, candidate: "_Candidate", task: Task, time_left: Callable[[], float]) -> Accepted:
+        """What the provider says of the task. Raises as `Provider.parse_submit`, `NoAnswer`, and `NotAsked`."""
         provider = PROVIDERS[task.provider]
         if provider.polling:
             # Before the purchase: whatever happens from here on, the poller ends the task, if only by giving up.
@@ -307,21 +308,28 @@ class Submitter:
             return False
         return found is not None and found.status is Status.QUEUED and found.attempts == task.attempts
 
-    def _accepted(self, task: Task, ref: str) -> Task:
+    def _accepted(self, task: Task, accepted: Accepted) -> Task:
         """The task as accepted, or further if its callback was faster than the provider's answer."""
+        now, seconds = self.clock(), accepted.estimated_seconds
+        learnt: Learnt = {
+            "ref": accepted.ref,
+            "estimated_end_at": None if seconds is None else now + timedelta(seconds=seconds),
+        }
         found = None
         try:
-            found = self._noted(task, ref)
+            found = self._noted(task, now, learnt)
         except StoreUnavailable:
-            _log.exception("accepted upstream, but not noted; a callback will find the task", extra={"ref": ref})
-        return found or replace(task, status=Status.PROCESSING, ref=ref)
+            _log.exception(
+                "accepted upstream, but not noted; a callback will find the task", extra={"ref": accepted.ref}
+            )
+        return found or replace(task, status=Status.PROCESSING, **learnt)
 
-    def _noted(self, task: Task, ref: str) -> Task | None:
-        """The task as it is, once its ref is noted. Raises `StoreUnavailable`."""
-        found = self.tasks.move(task, Status.PROCESSING, self.clock(), ref=ref) or self.tasks.get(task.id)
+    def _noted(self, task: Task, now: datetime, learnt: Learnt) -> Task | None:
+        """The task as it is, once its acceptance is noted. Raises `StoreUnavailable`."""
+        found = self.tasks.move(task, Status.PROCESSING, now, **learnt) or self.tasks.get(task.id)
         if found is not None and is_terminal(found.status) and found.ref is None:
             # Canceled meanwhile: by its ref a callback still finds it, and is no stranger's.
-            found = self.tasks.note(found, self.clock(), ref=ref) or found
+            found = self.tasks.note(found, now, **learnt) or found
         return found
 
     def _refused(self, task: Task, refusal: ProviderRefused) -> ProviderRefused:

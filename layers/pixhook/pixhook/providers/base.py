@@ -51,11 +51,18 @@ UNCLEAR_BELOW_500 = frozenset({408, 499})
 
 _LONGEST_NATIVE_TEXT = 1_000
 
+_LONGEST_ESTIMATE_SECONDS = 86_400
+
 _LONGEST_REF = 500
 """A task id is part of a key, for which DynamoDB has a limit."""
 
 Text = Annotated[str | None, BeforeValidator(lambda value: _as_text(value))]
 """A field that only describes. Whatever its type is one day, an image is not lost over it."""
+
+
+Percent = Annotated[int | None, BeforeValidator(lambda value: _as_number(value, 100))]
+Seconds = Annotated[int | None, BeforeValidator(lambda value: _as_number(value, _LONGEST_ESTIMATE_SECONDS))]
+"""Fields that only describe, too: what is no such number is left out."""
 
 
 class Callback(StrEnum):
@@ -106,6 +113,16 @@ class SubmitReply:
     words: tuple[str, ...] = ()
     """What may be an error identifier beside `native_code`, the most specific first."""
     message: str | None = None
+    estimated_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What is known of a task that a provider has taken."""
+
+    ref: str
+    estimated_seconds: int | None = None
+    """How long it will take."""
 
 
 class Provider(ABC):
@@ -167,8 +184,8 @@ class Provider(ABC):
             request = replace(request, url=url)
         return request.with_headers(authorization=f"Bearer {credential.api_key}")
 
-    def parse_submit(self, response: HttpResponse) -> str:
-        """The provider's id of the accepted task.
+    def parse_submit(self, response: HttpResponse) -> Accepted:
+        """The accepted task.
 
         Raises:
             ProviderRefused: nothing was bought, for certain.
@@ -181,7 +198,7 @@ class Provider(ABC):
                 raise ProviderUnclear(f"{self.name} answered HTTP {response.status}: {unreadable}") from unreadable
             reply = SubmitReply()
         if response.is_success and reply.is_accepted and reply.ref and len(reply.ref) <= _LONGEST_REF:
-            return reply.ref
+            return Accepted(ref=reply.ref, estimated_seconds=reply.estimated_seconds)
         if reply.ref or (response.is_success and reply.is_accepted) or _is_unclear(response.status, reply.status):
             raise ProviderUnclear(f"{self.name} answered HTTP {response.status}: it may have accepted the request.")
         raise self._refusal(response, reply)
@@ -301,6 +318,11 @@ def _is_unclear(*statuses: int | None) -> bool:
 
 def _as_text(value: Json) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _as_number(value: Json, most: int) -> int | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return round(value) if is_number and 0 <= value <= most else None
 
 
 def _kept_short(outcome: Outcome) -> Outcome:

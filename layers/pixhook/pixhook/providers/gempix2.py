@@ -17,6 +17,7 @@ from pixhook.providers.base import (
     Capabilities,
     Polling,
     Provider,
+    Seconds,
     SubmitReply,
     Text,
     json_post,
@@ -41,6 +42,7 @@ class _Document(BaseModel):
 
 class _Answer(_Document):
     taskId: Text = None  # noqa: N815 - the provider's names, here and below
+    estimatedTime: Seconds = None  # noqa: N815
 
 
 class _Report(_Document):
@@ -109,6 +111,7 @@ class Gempix2(Provider):
             ref=answer.taskId,
             native_code=error.code,
             message=error.message or error.code,
+            estimated_seconds=answer.estimatedTime,
         )
 
     def observe(self, document: Json) -> Outcome:

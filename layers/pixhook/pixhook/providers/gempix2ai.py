@@ -3,6 +3,7 @@
 A callback is a flat event, and a status read an envelope; `docs/providers/gempix2ai.md` says what neither documents.
 """
 
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import ClassVar, override
 from urllib.parse import quote
@@ -15,7 +16,9 @@ from pixhook.model import ErrorCode, HttpRequest, HttpResponse, ImageRequest, Js
 from pixhook.providers.base import (
     Callback,
     Capabilities,
+    Percent,
     Provider,
+    Seconds,
     SubmitReply,
     Text,
     json_post,
@@ -47,6 +50,8 @@ class _Event(_Image):
 
 class _Read(_Image):
     status: Text = None
+    progress: Percent = None
+    estimatedTime: Seconds = None  # noqa: N815
 
 
 class _StatusEnvelope(BaseModel):
@@ -152,6 +157,8 @@ class Gempix2ai(Provider):
         # there is not lost over it.
         if envelope.code != "0" and outcome.state is not OutcomeState.SUCCEEDED:
             raise UnexpectedPayload("an answer that does not speak of the task: code")
+        if outcome.state is OutcomeState.RUNNING:
+            return replace(outcome, progress=read.progress, estimated_seconds=read.estimatedTime)
         return outcome
 
     def _outcome(self, word: str | None, image: _Image, why: str | None) -> Outcome:
