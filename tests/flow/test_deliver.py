@@ -461,7 +461,7 @@ def test_answer_that_is_lost_below_the_sdks_own_tries_loses_no_webhook(
     monkeypatch.setattr("time.sleep", lambda _: None)
     world.receivers.answers["shop.example"] = answering(500, 200)
     task = ended(world)
-    with world.losing_one_answer(step):
+    with Trouble(world, step).unheard_by_the_sdk():
         assert world.deliver_all() == []
 
     for _ in range(3):

@@ -48,6 +48,10 @@ class Trouble:
 
         return self.world.disturbed(note, lose)
 
+    def unheard_by_the_sdk(self) -> AbstractContextManager[None]:
+        """AWS does what a call asks for, and the SDK, which has not heard of it, makes it again: counted in tries."""
+        return self.world.losing_an_answer(self._is_at_step)
+
     def overtaken(self, by: Callable[[], object]) -> AbstractContextManager[None]:
         """Somebody else does something just before that call."""
 

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib import import_module
-from itertools import count
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -485,14 +484,13 @@ class World:
         return self.disturbed(_undisturbed, lose)
 
     @contextmanager
-    def losing_one_answer(self, at: int) -> Iterator[None]:
-        """Has the answer to one request to AWS be lost, counted from 0, below the SDK's own tries."""
-        requests = count()
+    def losing_an_answer(self, is_lost: Callable[[], bool]) -> Iterator[None]:
+        """Has each answer of AWS for which `is_lost` be lost on its way to the SDK, which makes the call again."""
 
         def send(endpoint: Any, request: Any, operation: Any, context: Any) -> Any:
             answer = _get_response(endpoint, request, operation, context)
-            is_it = self._running[-1] != "a test" and next(requests) == at
-            return (None, ReadTimeoutError(endpoint_url="https://aws.example")) if is_it else answer
+            lose = self._running[-1] != "a test" and is_lost()
+            return (None, ReadTimeoutError(endpoint_url="https://aws.example")) if lose else answer
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Endpoint, "_get_response", send)
