@@ -62,14 +62,15 @@ WEBHOOK_SCHEDULE = ",".join(["1"] * 9)
 FIRST_SKIP = timedelta(minutes=21)
 """In the midst of it: the deadlines of the first half come while the faults go on."""
 
-LATER_SKIPS = (timedelta(minutes=65), timedelta(minutes=250), timedelta(minutes=250))
+LATER_SKIPS = (timedelta(minutes=65), *[timedelta(minutes=250)] * 3)
 """Afterwards: all deadlines, then the time for which images are copied, with a margin for what was late."""
 
 _WEATHER_SECONDS = (3.0, 7.0)
 _KILLS = 0.4
 """How often a function is killed when the weather changes."""
-_QUIET_SECONDS = 16.0
-"""So long nothing has to happen before time is skipped: longer than most pauses between two tries."""
+_QUIET_SECONDS = 45.0
+"""So long nothing has to happen before time is skipped: longer than most pauses between two tries, and than it takes
+until all functions have started after a restart."""
 _LAST_QUIET_SECONDS = QUIET_SECONDS * (1 + JITTER) + _QUIET_SECONDS
 """And so long at the end: for a webhook whose receiver is left alone, time is not skipped."""
 
