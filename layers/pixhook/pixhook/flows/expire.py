@@ -7,11 +7,11 @@ nothing: each task has one from before it begins.
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol, Unpack
 
 from pixhook.errors import SecretMisconfigured, StoreUnavailable
-from pixhook.flows.status import StatusRead, timed_out
+from pixhook.flows.status import StatusRead, estimated_end, timed_out
 from pixhook.lifecycle import UNDER_WAY
 from pixhook.model import Learnt, Outcome, OutcomeMessage, Task
 from pixhook.providers import PROVIDERS
@@ -67,8 +67,7 @@ def _read(task: Task, read: Callable[[Task], StatusRead]) -> StatusRead:
 
 def _note(task: Task, outcome: Outcome, tasks: Tasks, now: datetime) -> None:
     """Notes how far the task is, if its provider says so. It only describes: nothing is done again over it."""
-    seconds = outcome.estimated_seconds
-    estimated_end_at = None if seconds is None else now + timedelta(seconds=seconds)
+    estimated_end_at = estimated_end(outcome.estimated_seconds, now)
     if outcome.progress is None and estimated_end_at is None:
         return
     try:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from pixhook.errors import NoAnswer, NotSent, SecretMisconfigured, UnexpectedPayload
 from pixhook.model import Credential, ErrorCode, Failure, HttpRequest, HttpResponse, Outcome, OutcomeState, Task
@@ -23,6 +24,11 @@ class StatusRead:
     outcome: Outcome | None = None
     retry_after: int | None = None
     """Seconds, where the provider names them."""
+
+
+def estimated_end(seconds: int | None, now: datetime) -> datetime | None:
+    """When it will be done, if the provider says that it will take so long."""
+    return None if seconds is None else now + timedelta(seconds=seconds)
 
 
 def timed_out(task: Task, seconds: int) -> Outcome:

@@ -38,6 +38,7 @@ from pixhook.errors import (
 )
 from pixhook.flows.expire import deadline
 from pixhook.flows.poll import first_turn
+from pixhook.flows.status import estimated_end
 from pixhook.lifecycle import is_terminal
 from pixhook.model import (
     Attempt,
@@ -310,10 +311,10 @@ class Submitter:
 
     def _accepted(self, task: Task, accepted: Accepted) -> Task:
         """The task as accepted, or further if its callback was faster than the provider's answer."""
-        now, seconds = self.clock(), accepted.estimated_seconds
+        now = self.clock()
         learnt: Learnt = {
             "ref": accepted.ref,
-            "estimated_end_at": None if seconds is None else now + timedelta(seconds=seconds),
+            "estimated_end_at": estimated_end(accepted.estimated_seconds, now),
         }
         found = None
         try:
