@@ -51,7 +51,7 @@ SECONDS = 3600
 CREDITS_PER_TASK = 40
 """More than any costs."""
 
-READERS = 7
+READERS = 4
 """At the queue of outcomes, beside its first."""
 
 TRIES = 4
@@ -68,7 +68,7 @@ LATER_SKIPS = (timedelta(minutes=65), *[timedelta(minutes=250)] * 3)
 _WEATHER_SECONDS = (3.0, 7.0)
 _KILLS = 0.4
 """How often a function is killed when the weather changes."""
-_QUIET_SECONDS = 45.0
+_QUIET_SECONDS = 75.0
 """So long nothing has to happen before time is skipped: longer than most pauses between two tries, and than it takes
 until all functions have started after a restart."""
 _LAST_QUIET_SECONDS = QUIET_SECONDS * (1 + JITTER) + _QUIET_SECONDS
