@@ -12,7 +12,7 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,6 +169,7 @@ class Stack:
         record = self._ministack.running()
         if record is None or not self._keeps_state:
             raise StartFailed("ministack: only one that runs and keeps its state can be restarted")
+        self._let_read(record.port, is_let=False)
         self._ministack.terminate()
         # It writes its state when the last answer is out, and ends when the last function has.
         wait_until(self._has_ended, seconds=_SECONDS_TO_END, every=0.2)
@@ -176,8 +177,17 @@ class Stack:
             raise StartFailed(f"ministack: it has not ended in {_SECONDS_TO_END} seconds, and its state is lost")
         meanwhile()
         self._launch_ministack(record.port)
-        # Until somebody speaks with its Lambda, it does not look at the queues whose messages functions take.
-        _client("lambda", f"http://127.0.0.1:{record.port}").list_functions(MaxItems=1)
+        self._let_read(record.port, is_let=True)
+
+    def _let_read(self, port: int, *, is_let: bool) -> None:
+        """Has functions read their queues, or not.
+
+        While it ends, MiniStack would start them for one message after the other, each to be killed. And until somebody
+        speaks with its Lambda again, it does not look at the queues.
+        """
+        with closing(_client("lambda", f"http://127.0.0.1:{port}")) as functions:  # an open connection would hold it up
+            for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+                functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=is_let)
 
     def _has_ended(self) -> bool:
         """Whether MiniStack has; its functions are killed, old ones and those that it still starts."""
