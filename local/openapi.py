@@ -67,6 +67,7 @@ _TASK = {
 }
 _QUEUED = _TASK | {
     "status": "processing",
+    "aspect_ratio": "16:9",
     "provider": "gempix2",
     "estimated_end_at": "2026-03-01T12:00:31.204Z",
     "updated_at": _TASK["processing_at"],

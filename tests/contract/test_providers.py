@@ -302,7 +302,7 @@ def test_failure_is_told_in_the_words_of_the_provider(sample: Sample) -> None:
 def test_callback_and_status_read_agree(callback: Sample, status: Sample) -> None:
     """Save on how far a running task is, of which no callback speaks."""
     heard, read = said(callback), said(status)
-    if isinstance(read, Outcome):
+    if isinstance(read, Outcome) and read.state is OutcomeState.RUNNING:
         read = replace(read, progress=None, estimated_seconds=None)
     assert heard == read or as_written(heard) == as_written(read) == "unexpected"
 
@@ -420,8 +420,13 @@ def assert_usable(answer: Accepted | Outcome | PixhookError) -> None:
     match answer:
         case Accepted(ref=ref, estimated_seconds=seconds):
             assert ref.encode()
-            assert seconds is None or seconds >= 0
+            assert seconds is None or 0 <= seconds <= 3600
         case Outcome():
+            ahead = (answer.progress, answer.estimated_seconds)
+            assert ahead == (None, None) or answer.state is OutcomeState.RUNNING
+            assert all(number is None or type(number) is int for number in ahead)
+            assert 0 <= (answer.progress or 0) <= 100
+            assert 0 <= (answer.estimated_seconds or 0) <= 3600
             assert bool(answer.images) == (answer.state is OutcomeState.SUCCEEDED)
             assert (answer.failure is not None) == (answer.state is OutcomeState.FAILED)
             assert all(answer.images)

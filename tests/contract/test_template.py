@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
+from datetime import timedelta
 from math import ceil
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 
 from local.stack import ROOT, read_template
 from pixhook.aws import clients, outcomes
-from pixhook.flows import finish
+from pixhook.aws.uploads import PREFIX as UPLOADS
+from pixhook.flows import finish, uploads
 from pixhook.flows.submit import ANSWER_SECONDS, SEND_SECONDS
 from pixhook.http import FETCH_SECONDS
 from pixhook.problems import problem
@@ -91,8 +93,14 @@ def test_who_waits_for_another_submit_waits_until_that_is_over() -> None:
     assert FUNCTIONS["SubmitFunction"]["Timeout"] <= ANSWER_SECONDS
 
 
-def test_counts_of_requests_are_forgotten() -> None:
-    assert RESOURCES["AccountsTable"]["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+def test_what_has_had_its_time_is_deleted_from_every_table() -> None:
+    tables = {name: properties for name, properties in RESOURCES.items() if name.endswith("Table")}
+    assert {name: table["TimeToLiveSpecification"] for name, table in tables.items()} == {
+        "TasksTable": {"AttributeName": "expires_at", "Enabled": True},
+        "AccountsTable": {"AttributeName": "ttl", "Enabled": True},
+        "WebhooksTable": {"AttributeName": "ttl", "Enabled": True},
+        "BreakersTable": {"AttributeName": "expiration", "Enabled": True},
+    }
 
 
 def test_finish_has_time_for_as_many_images_as_it_takes() -> None:
@@ -119,10 +127,42 @@ def test_images_are_kept_as_long_as_their_tasks() -> None:
     assert EXPIRATIONS["images/"] == GLOBALS["Environment"]["Variables"]["RETENTION_DAYS"] == "RetentionDays"
 
 
-def test_alarm_watches_the_dead_letters() -> None:
-    alarm = RESOURCES["FinishDeadLetterAlarm"]
-    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "FinishDeadLetterQueue.QueueName"}]
-    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+def test_alarms_watch_all_dead_letters_and_the_pollers() -> None:
+    letters = {
+        properties["RedrivePolicy"]["deadLetterTargetArn"].removesuffix(".Arn")
+        for properties in RESOURCES.values()
+        if "RedrivePolicy" in properties
+    }
+    alarms = [properties for properties in RESOURCES.values() if "AlarmDescription" in properties]
+    watched = [
+        (alarm["MetricName"], alarm["Dimensions"][0]["Name"], alarm["Dimensions"][0]["Value"]) for alarm in alarms
+    ]
+    assert len(letters) == 4
+    assert sorted(watched) == sorted(
+        [
+            *(("ApproximateNumberOfMessagesVisible", "QueueName", f"{queue}.QueueName") for queue in letters),
+            ("ExecutionsTimedOut", "StateMachineArn", "Poller"),
+        ]
+    )
+    for alarm in alarms:
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+        assert "AlarmTopicArn" in str(alarm["AlarmActions"])
+
+
+def test_upload_is_kept_as_long_as_it_may_be_used_and_no_longer() -> None:
+    usable = timedelta(seconds=uploads.FORM_SECONDS + uploads.PROVIDER_SECONDS)
+    assert usable < timedelta(days=EXPIRATIONS[UPLOADS]) <= timedelta(days=2)
+
+
+def test_no_function_takes_all_of_the_accounts_concurrency() -> None:
+    """Those that read queues have a limit there, those that clients call the API's throttles."""
+    limits = {
+        event["Properties"]["Queue"]: event["Properties"].get("ScalingConfig", {}).get("MaximumConcurrency")
+        for function in FUNCTIONS.values()
+        for event in function.get("Events", {}).values()
+        if event["Type"] == "SQS"
+    }
+    assert None not in limits.values(), limits
 
 
 def test_api_gateways_own_errors_are_problem_documents() -> None:

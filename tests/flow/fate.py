@@ -1,5 +1,6 @@
 """What may happen to each call that is made, one at a time, and a world in which it does."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ class Mishap(Enum):
     DIES_BEFORE = auto()
     DIES_AFTER = auto()
     FAILS = auto()
-    """However often it is tried again."""
+    """However often the SDK tries it again."""
     IS_REFUSED = auto()
     """For good."""
     LOSES_ITS_ANSWER = auto()
@@ -34,6 +35,8 @@ class Fate:
     mishap: Mishap | None = None
     at: int = -1
     calls: list[str] = field(default_factory=list)
+    has_struck: bool = False
+    """Whether it has gone wrong."""
     _is_dead: bool = False
     _is_repeated: bool = False
 
@@ -53,7 +56,9 @@ class Fate:
 
     def is_now(self, mishap: Mishap) -> bool:
         """Whether this happens to the call that is being made."""
-        return self.mishap is mishap and len(self.calls) - 1 == self.at
+        is_now = self.mishap is mishap and len(self.calls) - 1 == self.at
+        self.has_struck |= is_now
+        return is_now
 
     def loses_a_try(self) -> bool:
         """Whether the SDK does not hear of the try that has just taken effect: once."""
@@ -70,12 +75,19 @@ class Fate:
             raise Died
 
 
-class Fated:
+class Fated(ABC):
     """Something that happens in a world, and has a fate."""
 
     def __init__(self, world: World, fate: Fate) -> None:
         self.world, self.fate = world, fate
-        self._noted = 0
+
+    @abstractmethod
+    def travel(self) -> None:
+        """Goes through all of it."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Whether all is as it has to be."""
 
     @contextmanager
     def in_its_course(self) -> Iterator[None]:
@@ -88,15 +100,15 @@ class Fated:
         self.fate.revive()
         try:
             return function()
+        except AssertionError:
+            raise
         except Exception:  # noqa: BLE001 - whatever it is, it is tried again
             return None
         finally:
             self.fate.revive()
 
     def _before(self, operation: str) -> ServiceAnswer | None:
-        if len(self.world.calls) > self._noted:  # not one of our own repeats
-            self._noted = len(self.world.calls)
-            self.fate.begins(operation)
+        self.fate.begins(operation)
         if self.fate.is_now(Mishap.FAILS):
             return service_error()
         if self.fate.is_now(Mishap.IS_REFUSED):

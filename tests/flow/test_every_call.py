@@ -7,8 +7,10 @@ Which calls there are is found by running, so that a new one is covered by itsel
 """
 
 import json
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -22,8 +24,8 @@ from pixhook.model import Json, Status
 from pixhook.providers import PROVIDERS
 from pixhook.providers.base import Callback
 from tests.conftest import SETTINGS
-from tests.flow.cloud import bury
-from tests.flow.dialects import EVERYONE, Dialect
+from tests.flow.cloud import aws, bury
+from tests.flow.dialects import EVERYONE
 from tests.flow.fate import Fate, Fated, Mishap
 from tests.flow.invariants import assert_every_end_was_told, assert_money_is_exact
 from tests.flow.outside import callback_url_in
@@ -33,6 +35,8 @@ from tests.support.counted import POINTS
 
 IMAGE_URL = "https://images.example/a.png"
 PICTURE = a_picture(size=(8, 8))
+LARGE_PICTURE = a_picture(size=(600, 400))
+UPLOAD = "upl_01JNEZ2W3GQK4T5V6X7Y8Z9ABC"
 
 DEAD_LETTERS = "dead-finish.fifo"
 
@@ -40,28 +44,51 @@ OVER_HTTP = {"GET", "POST", "webhook"}
 """Calls that no SDK makes, and repeats."""
 
 
-class Journey(Fated):
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How a purchase goes, mishaps apart."""
+
+    provider: str
+    """Who takes it."""
+    after: str | None = None
+    """Who is asked before, and is in trouble: the request names no provider, and has an upload."""
+    end: Status = Status.COMPLETED
+    is_told: bool = True
+    """Whether its callback comes, or its poller lives; else there is the deadline."""
+    is_slow: bool = False
+    """Whether it still runs when it is first read."""
+    source: str = IMAGE_URL
+    wants_webhook: bool = False
+    webhook_fails: int = 0
+    """How often, before it is taken."""
+
+
+class Purchase(Fated):
     """From a client's request to its image."""
 
-    def __init__(self, world: World, fate: Fate, dialect: Dialect, end: Status) -> None:
+    def __init__(self, world: World, fate: Fate, way: Way) -> None:
         super().__init__(world, fate)
-        self.dialect, self.end = dialect, end
-        self.succeeds = end is not Status.FAILED
+        self.way = way
+        self.dialect = EVERYONE[way.provider]
+        self.succeeds = way.end is not Status.FAILED
         self.purchases: list[str] = []
+        self.reads = 0
+        self.webhooks_to_fail = way.webhook_fails
+        aws("s3").put_object(Bucket=SETTINGS["IMAGES_BUCKET"], Key=f"uploads/{ACCOUNT_ID}/{UPLOAD}", Body=PICTURE)
         world.image_hosts.serve(IMAGE_URL, PICTURE)
         world.upstream.answer = self._provider
         world.receivers.answers["shop.example"] = self._receiver
-        self.callback_url = "https://shop.example/" if dialect.name == "apixo" else None
         world.while_it_waits = self._run_out_of_time
 
     def travel(self) -> None:
         """Asks, and lets the world go on until nothing moves any more."""
         with self.in_its_course():
             self._ask()
-            if self.end is Status.CANCELED:
+            if self.way.end is Status.CANCELED:
                 self._cancel()
-            self._call_back()
-            self._poll()
+            if self.way.is_told:
+                self._call_back()
+                self._poll()
             self._finish()
             for _ in range(5):
                 self.world.time_passes(beyond=timedelta(seconds=1000))
@@ -72,6 +99,8 @@ class Journey(Fated):
     def check(self) -> None:
         """Whether all is as it has to be."""
         world = self.world
+        if self.fate.mishap is None:
+            assert [task.status for task in world.tasks()] == [self.way.end]
         assert len(world.tasks()) <= 1
         assert len(self.purchases) <= 1
         assert_every_end_was_told(world)
@@ -79,8 +108,8 @@ class Journey(Fated):
         for task in world.tasks():
             if task.status is Status.COMPLETED:
                 [image] = task.images
-                assert world.stored()[image.key][0] == PICTURE
-            elif self.purchases and self.end is Status.COMPLETED:
+                assert world.stored()[image.key][0] in {PICTURE, LARGE_PICTURE}
+            elif self.purchases and self.way.end is Status.COMPLETED and self.way.is_told:
                 # What was bought is only lost where nobody says whose it is.
                 assert PROVIDERS[task.provider].capabilities.callback is not Callback.PER_REQUEST
         assert world.deadlines_left() == 0
@@ -91,7 +120,7 @@ class Journey(Fated):
     def _check_webhooks(self) -> None:
         """Whether the client has heard of its task's end, of nothing else, and always under one id."""
         world = self.world
-        said = {event["detail"]["id"]: event["detail"] for event in world.events()} if self.callback_url else {}
+        said = {event["detail"]["id"]: event["detail"] for event in world.events()} if self.way.wants_webhook else {}
         heard = [(request.headers["webhook-id"], json.loads(request.content)) for request in world.receivers.requests]
         assert {message_id for message_id, _ in heard} == said.keys()
         assert all(said[message_id] == document for message_id, document in heard)
@@ -102,11 +131,17 @@ class Journey(Fated):
     def _ask(self) -> None:
         for _ in range(2):
             self.world.seconds_left = 28.0
-            callback_url = self.callback_url or ...
-            body = a_body(provider=self.dialect.name, callback_url=callback_url)
-            answer = self.run(partial(self.world.submit, body, key="order-7"))
+            answer = self.run(partial(self.world.submit, self._request(), key="order-7"))
             if answer is not None and answer.status != 500 and answer.document.get("retryable") is not True:
                 break
+
+    def _request(self) -> dict[str, Json]:
+        return a_body(
+            model="nano-banana-2",
+            provider=... if self.way.after else self.way.provider,
+            images=[UPLOAD] if self.way.after else ...,
+            callback_url="https://shop.example/" if self.way.wants_webhook else ...,
+        )
 
     def _cancel(self) -> None:
         for task in self.world.tasks():
@@ -125,7 +160,7 @@ class Journey(Fated):
             raise httpx.ConnectError("refused", request=request)
         if self.fate.is_now(Mishap.IS_REFUSED):
             return httpx.Response(503)
-        answer = self._bought(request) if request.method == "POST" else self._status()
+        answer = self._submitted(request) if request.method == "POST" else self._status()
         if self.fate.is_now(Mishap.LOSES_ITS_ANSWER):
             raise httpx.ReadTimeout("silent", request=request)
         self.fate.ends()
@@ -140,15 +175,23 @@ class Journey(Fated):
         if self.fate.is_now(Mishap.LOSES_ITS_ANSWER):
             raise httpx.ReadTimeout("silent", request=request)
         self.fate.ends()
-        return httpx.Response(204)
+        self.webhooks_to_fail -= 1
+        return httpx.Response(500 if self.webhooks_to_fail >= 0 else 204)
 
-    def _bought(self, request: httpx.Request) -> httpx.Response:
+    def _submitted(self, request: httpx.Request) -> httpx.Response:
+        asked = next(dialect for dialect in EVERYONE.values() if dialect.host == request.url.host)
+        if asked.name == self.way.after:
+            return httpx.Response(503)
+        self.dialect = asked
         self.purchases.append(request.content.decode())
-        return httpx.Response(200, json=self.dialect.accepted())
+        return httpx.Response(200, json=asked.accepted())
 
     def _status(self) -> httpx.Response:
         if not self.purchases:
             return httpx.Response(404)
+        self.reads += 1
+        if self.way.is_slow and self.reads == 1:
+            return httpx.Response(200, json=self.dialect.status("processing"))
         images = [IMAGE_URL] if self.succeeds else []
         return httpx.Response(200, json=self.dialect.status("success" if self.succeeds else "failed", *images))
 
@@ -157,7 +200,7 @@ class Journey(Fated):
         if not self.purchases:
             return
         url = self._callback_url()
-        said = self.dialect.succeeded(IMAGE_URL) if self.succeeds else self.dialect.failed()
+        said = self.dialect.succeeded(self.way.source) if self.succeeds else self.dialect.failed()
         for _ in range(4 if url else 0):
             answer = self.run(lambda: self.world.callback(url, said))
             if answer is not None and answer.status == 200:
@@ -244,48 +287,60 @@ class Administration(Fated):
         assert {json.loads(message["Body"])["task_id"] for message in self.world.messages()} == {"tsk_1"}
 
 
-type Travel = Journey | Administration
+def in_itself(picture: bytes) -> str:
+    """The picture as a data URI."""
+    return f"data:image/png;base64,{b64encode(picture).decode()}"
 
 
-def journey(name: str, end: Status) -> Callable[[World, Fate], Travel]:
-    """One of an image at this provider, to this end."""
-    return lambda world, fate: Journey(world, fate, EVERYONE[name], end)
+type Begin = Callable[[World, Fate], Fated]
 
 
-TRAVELS: Mapping[str, Callable[[World, Fate], Travel]] = {
-    **{name: journey(name, Status.COMPLETED) for name in EVERYONE},
-    "apixo, without an image": journey("apixo", Status.FAILED),
-    "gptimage2api, without an image": journey("gptimage2api", Status.FAILED),
-    "defapi, canceled before the callback": journey("defapi", Status.CANCELED),
+def purchase(**way: Any) -> Begin:
+    """One of an image that goes this way."""
+    return lambda world, fate: Purchase(world, fate, Way(**way))
+
+
+JOURNEYS: Mapping[str, Begin] = {
+    **{name: purchase(provider=name, wants_webhook=name == "apixo") for name in EVERYONE},
+    "apixo, without an image": purchase(provider="apixo", end=Status.FAILED, wants_webhook=True),
+    "gptimage2api, without an image": purchase(provider="gptimage2api", end=Status.FAILED),
+    "defapi, canceled before the callback": purchase(provider="defapi", end=Status.CANCELED),
+    "defapi, after apixo's refusal, with an upload": purchase(
+        provider="defapi", after="apixo", wants_webhook=True, webhook_fails=1
+    ),
+    "defapi, with an image in its callback": purchase(provider="defapi", source=in_itself(LARGE_PICTURE)),
+    "apixo, its callback lost": purchase(provider="apixo", is_told=False),
+    "gempix2ai, its callback lost, and slow": purchase(provider="gempix2ai", is_told=False, is_slow=True),
+    "gempix2, its poller dead, and slow": purchase(provider="gempix2", is_told=False, is_slow=True),
     "administration": Administration,
 }
 
 
-def travelled(begin: Callable[[World, Fate], Travel], fate: Fate) -> None:
-    """Goes through all of it, and checks what has become of it."""
+def travel(begin: Begin, fate: Fate) -> None:
+    """Goes through a journey, and checks what has become of it."""
     with pytest.MonkeyPatch.context() as monkeypatch, a_world(monkeypatch) as world:
         monkeypatch.setattr("time.sleep", lambda _: None)  # as the SDK does before it tries again
         monkeypatch.setattr(cancel, "ANSWER_SECONDS", 0)
-        travel = begin(world, fate)
-        travel.travel()
-        travel.check()
-        if fate.mishap is None and isinstance(travel, Journey):
-            assert [task.status for task in world.tasks()] == [travel.end]
+        journey = begin(world, fate)
+        journey.travel()
+        journey.check()
 
 
 @pytest.mark.parametrize("mishap", Mishap)
-@pytest.mark.parametrize("begin", TRAVELS.values(), ids=TRAVELS)
+@pytest.mark.parametrize("begin", JOURNEYS.values(), ids=JOURNEYS)
 def test_nothing_is_lost_or_doubled_whatever_happens_at_any_call(
-    begin: Callable[[World, Fate], Travel], mishap: Mishap, record_property: Callable[[str, object], None]
+    begin: Begin, mishap: Mishap, record_property: Callable[[str, object], None]
 ) -> None:
     calm = Fate()
-    travelled(begin, calm)
+    travel(begin, calm)
     points = [at for at, call in enumerate(calm.calls) if not (mishap is Mishap.IS_REPEATED and call in OVER_HTTP)]
     assert points
 
     for at in points:
+        fate = Fate(mishap, at)
         try:
-            travelled(begin, Fate(mishap, at))
+            travel(begin, fate)
+            assert fate.has_struck
         except AssertionError as error:
             error.add_note(f"{mishap.name} at call {at}, {calm.calls[at]}, of {calm.calls}")
             raise

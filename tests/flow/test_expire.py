@@ -18,6 +18,7 @@ from pixhook.flows.expire import (
 from pixhook.lifecycle import is_terminal
 from pixhook.model import ErrorCode, Status, Task
 from pixhook.providers import PROVIDERS
+from tests.flow.cloud import sqs_event
 from tests.flow.dialects import EVERYONE, Dialect
 from tests.flow.outside import Provider
 from tests.flow.test_submit import AWS_TROUBLES, assert_problem
@@ -126,7 +127,23 @@ def test_task_whose_progress_could_not_be_noted_is_looked_at_again_all_the_same(
 
     assert world.get(f"/images/{task.id}").document["progress"] is None
     assert world.deadlines()[-1] == LOOK_AGAIN_SECONDS
+    assert world.deadlines_left() == 1
     assert len(world.upstream.requests) == 1
+
+
+def test_what_is_said_of_a_task_that_has_just_ended_leaves_it_ended(world: World) -> None:
+    task = world.accepted(provider="gempix2ai")
+    world.upstream.answer = saying(EVERYONE["gempix2ai"], "processing")
+
+    def end(operation: str) -> None:
+        if operation == "UpdateItem":
+            world.table.end(task, Status.CANCELED, task.created_at)
+
+    with world.disturbed(end):
+        when_due(world, EVERYONE["gempix2ai"])
+
+    assert world.task(task.id).status is Status.CANCELED
+    assert world.get(f"/images/{task.id}").document["progress"] is None
 
 
 def test_task_that_cannot_be_read_now_is_looked_at_again(world: World, dialect: Dialect, task: Task) -> None:
@@ -293,6 +310,21 @@ def test_one_tasks_trouble_is_no_other_tasks(world: World) -> None:
     world.finish_all()
     ended = world.task(first.id)
     assert (ended.status, ended.failure and ended.failure.code) == (Status.FAILED, ErrorCode.TIMEOUT)
+
+
+def test_message_that_is_none_of_ours_keeps_no_other_from_its_deadline(world: World) -> None:
+    task = world.accepted()
+    world.upstream.answer = saying(EVERYONE["apixo"], "failed")
+    world.time_passes(beyond=timedelta(seconds=DEADLINE_SECONDS))
+    message = {"MessageId": "poison", "ReceiptHandle": "any", "Body": "{", "Attributes": {}, "MD5OfBody": ""}
+    [poison] = sqs_event(message, "deadlines")["Records"]
+    good = {**poison, "messageId": "good", "body": json.dumps({"task_id": task.id})}
+
+    answer = world.invoke("expire", {"Records": [poison, good]})
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "poison"}]}
+    assert world.finish_all() == []
+    assert world.task(task.id).status is Status.FAILED
 
 
 def test_answer_that_names_the_task_otherwise_is_believed(world: World, dialect: Dialect, task: Task) -> None:

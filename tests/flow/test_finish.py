@@ -2,6 +2,7 @@
 
 import io
 from base64 import b64encode
+from datetime import timedelta
 from hashlib import sha256
 from itertools import count
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image as Picture
 
+from local.stack import read_template
 from pixhook.errors import ImageUnavailable, NotAnImage, StoreUnavailable, TaskUnknown
 from pixhook.flows.finish import COPY_FOR, MAX_IMAGES, ODD_FOR, retry_delay
 from pixhook.model import ErrorCode, Failure, Outcome, OutcomeState, Status, Task
@@ -266,6 +268,33 @@ def test_image_that_can_never_be_had_fails_the_task_in_the_end(world: World, tas
     world.time_passes(beyond=COPY_FOR)
     assert world.finish_all() == []
     assert_failed(world, task, ErrorCode.STORAGE_FAILED)
+
+
+def test_image_host_that_is_down_for_an_hour_loses_nothing(world: World, task: Task) -> None:
+    world.put_outcome(task, succeeded(a_url(world, 503)))
+    down_for, attempt = timedelta(0), 0
+    while down_for < timedelta(hours=1):
+        attempt += 1
+        assert len(world.finish_all()) == 1
+        world.time_passes(beyond=timedelta(seconds=retry_delay(attempt)))
+        down_for += timedelta(seconds=retry_delay(attempt))
+    content = a_picture()
+    a_url(world, content)
+
+    assert world.finish_all() == []
+
+    assert_completed(world, task, [content])
+    finish_queue = read_template()["Resources"]["FinishQueue"]["Properties"]
+    assert attempt < finish_queue["RedrivePolicy"]["maxReceiveCount"]
+
+
+def test_task_is_kept_for_as_long_as_the_template_says_after_its_end(world: World, task: Task) -> None:
+    assert "expires_at" not in world.items("TASKS_TABLE")[0]
+    world.complete(task)
+    ended_at = world.task(task.id).ended_at
+    assert ended_at is not None
+    expires_at = int((ended_at + timedelta(days=int(SETTINGS["RETENTION_DAYS"]))).timestamp())
+    assert world.items("TASKS_TABLE")[0]["expires_at"] == {"N": str(expires_at)}
 
 
 def test_bucket_that_never_takes_an_image_fails_the_task_in_the_end(world: World, task: Task) -> None:

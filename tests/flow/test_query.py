@@ -195,6 +195,20 @@ def test_file_is_a_redirect_to_where_it_can_be_read_for_a_while(world: World, nu
     assert asked["response-content-disposition"] == f'inline; filename="{filename}"'
 
 
+@pytest.mark.parametrize("seconds", [1, 7 * 24 * 3600])
+def test_file_is_to_be_had_for_as_long_as_was_asked(world: World, seconds: int) -> None:
+    a_task_in(world, Status.COMPLETED, images=IMAGES)
+    answer = world.get(f"/images/{TASK_ID}/files/0?expires_in={seconds}")
+    assert parse_qs(urlsplit(answer.headers["location"]).query)["X-Amz-Expires"] == [str(seconds)]
+
+
+@pytest.mark.parametrize("seconds", ["0", "604801", "-1", "1.5", "soon", ""])
+def test_file_is_not_to_be_had_for_longer_than_a_week_or_no_time(world: World, seconds: str) -> None:
+    a_task_in(world, Status.COMPLETED, images=IMAGES)
+    answer = world.get(f"/images/{TASK_ID}/files/0?expires_in={seconds}")
+    assert (answer.status, answer.document["field"]) == (422, "expires_in")
+
+
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.PROCESSING, Status.STORING])
 def test_file_of_a_task_that_goes_on_is_not_ready(world: World, status: Status) -> None:
     if status is Status.QUEUED:

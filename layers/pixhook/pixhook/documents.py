@@ -79,7 +79,8 @@ class _Asked(TypedDict, total=False):
 class TaskDocument(_Asked):
     """An image on its way, or what became of it; of the request, what was asked for.
 
-    `progress`, in percent, and `estimated_end_at` are what the provider has said last, if it says anything of the kind.
+    `progress`, in percent, and `estimated_end_at` are what the provider has said last, null where it says none of it,
+    and from `storing` on. An estimate may have passed, and leaves out the copying of the images.
     """
 
     id: str

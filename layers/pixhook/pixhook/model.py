@@ -203,9 +203,9 @@ class Outcome:
     failure: Failure | None = None
     native_charge: str | None = None
     progress: int | None = None
-    """Percent; of one that is running, and so is"""
+    """Percent; only of a task that is running."""
     estimated_seconds: int | None = None
-    """how long it will still take."""
+    """For how long it will still run; only of a task that is running."""
 
     @property
     def is_final(self) -> bool:

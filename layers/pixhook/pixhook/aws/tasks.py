@@ -255,7 +255,7 @@ class Tasks:
 
     def note(self, task: Task, now: datetime, **learnt: Unpack[Learnt]) -> Task | None:
         """The task with what was learnt of it; None where it stands elsewhere by now. Raises `StoreUnavailable`."""
-        return self._update(task.id, _moved(task, task.status, now, learnt), frozenset({task.status}))
+        return self._update(task.id, _noted(task, now, learnt), only_from=frozenset({task.status}))
 
     def erase(self, task: Task, now: datetime) -> None:
         """Writes what is left of the task, which has ended. Raises `StoreUnavailable`: whether it was is not known."""
@@ -314,9 +314,14 @@ def _key_of(account_id: str, cursor: str, first: str, last: str) -> "dict[str, A
 
 
 def _moved(task: Task, to: Status, now: datetime, learnt: Learnt) -> "dict[str, Json]":
-    changes: dict[str, Json] = {"status": to, "updated_at": text(now)}
-    if to is not task.status and to in GOING_ON:
+    changes = _noted(task, now, learnt) | {"status": to}
+    if to in GOING_ON:
         changes[f"{to}_at"] = text(now)
+    return changes
+
+
+def _noted(task: Task, now: datetime, learnt: Learnt) -> "dict[str, Json]":
+    changes: dict[str, Json] = {"updated_at": text(now)}
     for name, value in learnt.items():
         if value is not None:
             changes[name] = text(value) if isinstance(value, datetime) else value

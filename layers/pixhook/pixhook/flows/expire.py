@@ -73,7 +73,7 @@ def _note(task: Task, outcome: Outcome, tasks: Tasks, now: datetime) -> None:
     try:
         tasks.note(task, now, progress=outcome.progress, estimated_end_at=estimated_end_at)
     except StoreUnavailable as error:
-        _log.warning("progress not noted", extra={"reason": str(error)})
+        _log.warning("progress not noted", extra={"provider": task.provider, "ref": task.ref, "reason": str(error)})
 
 
 def expire(
@@ -103,9 +103,9 @@ def expire(
     outcome = found.outcome
     if outcome is None or not outcome.is_final:
         if ask and age < EXTENDED_SECONDS:
-            deadlines.put(task_id, max(LOOK_AGAIN_SECONDS, found.retry_after or 0))
             if outcome is not None:
                 _note(task, outcome, tasks, clock())
+            deadlines.put(task_id, max(LOOK_AGAIN_SECONDS, found.retry_after or 0))
             return
         outcome = timed_out(task, int(age))
     _log.warning("deadline", extra={"provider": task.provider, "ref": task.ref, "state": outcome.state})

@@ -330,7 +330,7 @@ class Submitter:
         found = self.tasks.move(task, Status.PROCESSING, now, **learnt) or self.tasks.get(task.id)
         if found is not None and is_terminal(found.status) and found.ref is None:
             # Canceled meanwhile: by its ref a callback still finds it, and is no stranger's.
-            found = self.tasks.note(found, now, **learnt) or found
+            found = self.tasks.note(found, self.clock(), ref=learnt["ref"]) or found
         return found
 
     def _refused(self, task: Task, refusal: ProviderRefused) -> ProviderRefused:

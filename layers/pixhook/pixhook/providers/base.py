@@ -51,7 +51,8 @@ UNCLEAR_BELOW_500 = frozenset({408, 499})
 
 _LONGEST_NATIVE_TEXT = 1_000
 
-_LONGEST_ESTIMATE_SECONDS = 86_400
+_LONGEST_ESTIMATE_SECONDS = 3600
+"""After this a task has ended, whatever its provider thinks."""
 
 _LONGEST_REF = 500
 """A task id is part of a key, for which DynamoDB has a limit."""
