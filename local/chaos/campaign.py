@@ -92,7 +92,7 @@ class Found:
     redriven: int
     strangers: int
     """Callbacks of an account's URL that no task could be found for."""
-    webhooks_sent: int
+    webhooks_came: int
     took: float
 
 
@@ -195,7 +195,7 @@ class Campaign:
             killed=self._tally.killed,
             redriven=self._tally.redriven,
             strangers=self._tally.strangers,
-            webhooks_sent=sum(shop.came.values()),
+            webhooks_came=sum(shop.came.values()),
             took=time.monotonic() - began,
         )
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from local.chaos.campaign import Found
+from local.chaos.clients import Receipt
 from local.chaos.faults import SERVICES, Fault
 from local.chaos.invariants import Promise, Violation, credit_drift
 
@@ -63,6 +64,7 @@ def _results(found: Found, broken: Sequence[Violation], seed: int) -> Table:
     )
     waited = [seconds - found.skipped.get(task_id, 0) for task_id, seconds in found.seconds.items()]
     skipped = [seconds for task_id, seconds in found.seconds.items() if task_id in found.skipped]
+    told = sum(receipt.is_canceled for receipt in world.receipts)
     table = Table(title="What came of it", title_justify="left", show_header=False)
     table.add_column("", justify="left")
     table.add_column("", justify="left")
@@ -76,7 +78,7 @@ def _results(found: Found, broken: Sequence[Violation], seed: int) -> Table:
         "requests that got a 5xx or no answer": str(sum(receipt.failed_answers for receipt in world.receipts)),
         "acknowledged with 202": str(sum(bool(receipt.acknowledged) for receipt in world.receipts)),
         "refused, with a task": str(sum(bool(receipt.refused) for receipt in world.receipts)),
-        "canceled by clients": str(sum(receipt.is_canceled for receipt in world.receipts)),
+        "cancellations": f"{sum(map(_is_to_be_canceled, world.receipts))}, {told} told of it at once",
         "tasks": f"{len(world.tasks)}: {_counts(by_provider)}",
         "ends": _counts(by_status),
         "bought, not delivered": f"{undelivered} (failed upstream, canceled, uncopiable, or their id was lost)",
@@ -85,7 +87,7 @@ def _results(found: Found, broken: Sequence[Violation], seed: int) -> Table:
         "dead letters": f"{found.redriven} redriven, {found.strangers} of nobody's tasks deleted",
         "events": f"{sum(map(len, world.events.values()))} for {len(world.events)} tasks",
         "webhooks": f"{sum(map(len, world.webhooks.values()))} taken for {len(world.webhooks)} tasks, of "
-        f"{found.webhooks_sent} sent",
+        f"{found.webhooks_came} that came",
         "images": str(len(world.images)),
         "bought twice": str(by_promise[Promise.BOUGHT_ONCE]),
         "lost": str(by_promise[Promise.NOTHING_IS_LOST]),
@@ -95,6 +97,10 @@ def _results(found: Found, broken: Sequence[Violation], seed: int) -> Table:
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _is_to_be_canceled(receipt: Receipt) -> bool:
+    return receipt.order.cancels_after is not None and bool(receipt.acknowledged)
 
 
 def _counts(counter: Counter[str]) -> str:
