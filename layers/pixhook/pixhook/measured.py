@@ -109,9 +109,10 @@ class MeasuredImage(io.RawIOBase):
 
 
 def check_whole(file: UploadedFile, *, most_bytes: int) -> None:
-    """Whether a file is one of the images that we take, and from its first byte to its last nothing else besides.
+    """Whether a file begins and ends as one of the images that we take, and is nothing else besides.
 
-    A file that is also an archive or a PDF is somebody's attempt to have it read as something else elsewhere.
+    A file that is also an archive or a PDF is somebody's attempt to have it read as something else elsewhere. What
+    hides in the middle, in the image's own form, is not looked for.
 
     Raises:
         NotAnImage: the message says what is wrong.
