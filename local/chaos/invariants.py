@@ -157,6 +157,8 @@ def _webhooks_at_fault(world: World) -> Iterator[Violation]:
             yield Violation(
                 Promise.WEBHOOKS, task.id, f"of its delivery the log says: {', '.join(logged) or 'nothing'}"
             )
+    for task_id in sorted(world.webhooks.keys() - world.tasks.keys()):
+        yield Violation(Promise.WEBHOOKS, task_id, "a webhook came, and there is no such task")
 
 
 def _told_wrongly(promise: Promise, task: Task, events: Sequence[Event]) -> Iterator[Violation]:

@@ -13,6 +13,7 @@ from local.chaos.orders import Doors
 from local.receivers import Answer, Received, listening
 
 _FORGED = Answer(401)
+_ANOTHERS = Answer(403)
 
 
 @dataclass(kw_only=True)
@@ -22,7 +23,7 @@ class Shop:
     secret: str
     """What all of them are signed with."""
     taken: defaultdict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
-    """By task, what was answered with success; nothing is that was not signed."""
+    """By task, what was answered with success: nothing that was not signed, or came to another order's URL."""
     came: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """By task, how many came."""
     _lock: Lock = field(default_factory=Lock)
@@ -33,7 +34,9 @@ class Shop:
             document = Webhook(self.secret).verify(webhook.body, dict(webhook.headers))
         except WebhookVerificationError:
             return _FORGED
-        _, status, times, _ = webhook.path.split("/")
+        _, status, times, order = webhook.path.split("/")
+        if document["metadata"] != {"order": int(order)}:
+            return _ANOTHERS
         task_id = document["task_id"]
         with self._lock:
             self.came[task_id] += 1

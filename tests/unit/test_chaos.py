@@ -236,6 +236,11 @@ BROKEN: dict[str, tuple[Callable[[World], World], Promise, str]] = {
         Promise.WEBHOOKS,
         "tsk_1",
     ),
+    "a webhook of no task": (
+        lambda w: replace(w, webhooks={**w.webhooks, "tsk_9": [WEBHOOK]}),
+        Promise.WEBHOOKS,
+        "tsk_9",
+    ),
     "a webhook without a log": (lambda w: replace(w, deliveries={}), Promise.WEBHOOKS, "tsk_1"),
     "a balance that is not the sum": (lambda w: with_balance(w, GRANTED), Promise.MONEY, ACCOUNT_ID),
     "tasks under way that are none": (
@@ -319,12 +324,13 @@ def test_webhooks_are_asked_for_by_some_orders_each_with_what_it_finds_in_its_ur
     assert len(set(urls)) == sum(url is not None for url in urls) + 1
     for order, url in zip(orders, urls, strict=True):
         assert (url is None) is (order.reception == NOT_TOLD)
-    assert {str(url).split("/")[2:4] == ["127.0.0.1:2", "0"] for url in urls} == {True, False}
+    at_doors = {(url.split("/")[2] == "127.0.0.1:2", url.split("/")[3] == "0") for url in urls if url}
+    assert at_doors == {(True, True), (False, False)}
 
 
 def test_webhook_is_taken_once_it_is_signed_and_what_its_url_wants_first_has_happened() -> None:
     shop = Shop(secret=SECRET)
-    document = {"task_id": "tsk_1", "status": "failed"}
+    document = {"task_id": "tsk_1", "status": "failed", "metadata": {"order": 7}}
     body = json.dumps(document).encode()
 
     def answer(path: str, secret: str) -> int | None:
@@ -332,6 +338,7 @@ def test_webhook_is_taken_once_it_is_signed_and_what_its_url_wants_first_has_hap
         return shop.answer(Received(path=path, headers=headers, body=body)).status
 
     assert answer("/500/0/7", new_secret()) == 401
+    assert answer("/500/0/8", SECRET) == 403
     assert [answer("/503/2/7", SECRET) for _ in range(3)] == [503, 503, 204]
     assert shop.taken == {"tsk_1": [Event(id="evt_1", status="failed")]}
     assert shop.came == {"tsk_1": 3}
