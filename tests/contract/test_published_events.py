@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
@@ -12,14 +11,8 @@ from pixhook.errors import ProviderRefused
 from pixhook.flows.deliver import new_delivery
 from pixhook.model import ErrorCode, EventType, Failure, Image, Json, Outcome, OutcomeState, Status, Task
 from tests.support.builders import NOW, TASK_ID, a_request, a_task
+from tests.support.promised import FOLDER, SCHEMAS, VALIDATORS
 from tests.support.samples import Sample, samples
-
-FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
-
-SCHEMAS: dict[str, Json] = {
-    kind: json.loads((FOLDER / f"{kind}.v{EVENT_VERSION}.schema.json").read_bytes()) for kind in EventType
-}
-VALIDATORS = {kind: Draft202012Validator(schema) for kind, schema in SCHEMAS.items()}
 
 TERMINAL = [
     sample

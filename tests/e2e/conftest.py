@@ -21,6 +21,7 @@ from local.subscriber import Subscriber, subscriber
 from local.waiting import wait_until
 from pixhook.providers import PROVIDERS as ADAPTERS
 from pixhook.providers.base import Callback
+from tests.support.promised import assert_promised
 
 PATIENCE_SECONDS = 60
 
@@ -90,6 +91,7 @@ class Gateway:
     def events(self, task_id: str) -> list[dict[str, Any]]:
         """All events so far of the task."""
         for event in self._listener.receive():
+            assert_promised(event["detail"])
             self._events[event["detail"]["task_id"]].append(event)
         return self._events[task_id]
 

@@ -3,6 +3,7 @@
 There is one of each for a whole run, emptied for each test: a client's TLS takes longer to set up than a test.
 """
 
+import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -13,6 +14,7 @@ from pixhook.addresses import AddressGuard
 from pixhook.http import GuardedClient, HttpSender, ImageFetcher, WebhookSender
 from tests.conftest import SETTINGS
 from tests.flow.dialects import EVERYONE, Dialect
+from tests.support.promised import assert_promised
 
 PUBLIC = "93.184.216.34"
 """An address somewhere."""
@@ -117,6 +119,7 @@ class Receivers:
 
     def _take(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
+        assert_promised(json.loads(request.content))
         answer = self.answers.get(request.headers["host"])
         return answer(request) if answer else httpx.Response(204)
 

@@ -66,6 +66,7 @@ from tests.flow.cloud import (
 from tests.flow.dialects import EVERYONE
 from tests.support.builders import ACCOUNT_ID, NOW, a_body, a_picture, an_account, an_admin_request
 from tests.support.documented import assert_documented
+from tests.support.promised import assert_promised
 
 CALLER = Caller(
     account_id=ACCOUNT_ID, key_id="key_1", scopes=frozenset(Scope), limits=replace(PLANS["enterprise"], requests=10**6)
@@ -437,7 +438,9 @@ class World:
         """What a subscriber of the bus has had so far."""
         while messages := aws("sqs").receive_message(QueueUrl=self._subscription).get("Messages"):
             for message in messages:
-                self._events.append(json.loads(message["Body"]))
+                event = json.loads(message["Body"])
+                assert_promised(event["detail"])
+                self._events.append(event)
                 aws("sqs").delete_message(QueueUrl=self._subscription, ReceiptHandle=message["ReceiptHandle"])
         return self._events
 
